@@ -28,7 +28,11 @@ _MAX_SHOWN = 200  # Maximum number of characters of a value in a message
 
 def shown(value: object) -> str:
     """Format a value for a message on one line, and shorten it if it is long."""
-    return cut(" ".join(repr(value)[: 2 * _MAX_SHOWN].split()))
+    try:
+        printed = repr(value)
+    except ValueError:  # Python does not print integers of more than 4,300 digits
+        printed = f"<{type(value).__name__} with too many digits>"
+    return cut(" ".join(printed[: 2 * _MAX_SHOWN].split()))
 
 
 def cut(text: str) -> str:

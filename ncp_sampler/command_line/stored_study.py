@@ -85,7 +85,7 @@ def _compromise(study: Study) -> dict[str, Any] | None:
         chosen = compromise(study)
         return {
             "number": chosen.number,
-            "values": chosen.values,
+            "values": {name: _number(value) for name, value in chosen.values.items()},
             "predicted": list(chosen.predicted),
             "regrets": chosen.regrets,
         }

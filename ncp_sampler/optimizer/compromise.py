@@ -39,7 +39,7 @@ class Compromise:
         number: Position of the observation among the search's own observations, starting at 0; in a
             study, the number of its trial.
         params: Params of the observation.
-        values: Objective -> value, in its own unit.
+        values: Objective -> value, in its own unit; a known cost may be infinite.
         predicted: Objectives whose values were predicted, because they were not reported.
         regrets: Objective -> loss relative to the best observed value: 0 at the best, 1 at the
             median of the first ten values.
@@ -136,10 +136,13 @@ def best_compromise(
     # ties are broken by the mean regret, so that objectives with weight 0 count, too
     best = int(usable[np.lexsort((regrets[usable].mean(axis=1), losses))[0]])
     params: Params = objectives.space.to_params(codes[best])
+    values = dict(zip(names, raw[best].tolist(), strict=True))
+    # an infinite cost has a finite value in ``raw``
+    values |= {key: float(cost.at(codes[[best]])[0]) for key, cost in objectives.known.items()}
     return Compromise(
         number=int(positions[best]) - first,
         params=params,
-        values=dict(zip(names, raw[best].tolist(), strict=True)),
+        values=values,
         predicted=tuple(name for name, gap in zip(names, gaps[best], strict=True) if gap),
         regrets=dict(zip(names, np.abs(regrets[best]).tolist(), strict=True)),
     )

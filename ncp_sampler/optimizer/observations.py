@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler import checks
+from ncp_sampler.optimizer.saved_names import saved_metrics, saved_names
 from ncp_sampler.predictors.predictor import State
 from ncp_sampler.predictors.transforms import LARGEST
 from ncp_sampler.search.maximize import Excluded
@@ -189,7 +191,7 @@ class Observations:
             replace: Position of the trial that a single new trial replaces.
 
         Raises:
-            ValueError: A metric is unknown, or a value is not a number.
+            ValueError: A metric is unknown, or a value is not a number or exceeds a float's range.
         """
         reported = []
         for row in metrics:
@@ -198,8 +200,9 @@ class Observations:
                 raise ValueError(f"metrics has unknown names {unknown}; known are {self.names}")
             try:
                 reported.append({name: float(value) for name, value in row.items()})
-            except (TypeError, ValueError):
-                raise ValueError(f"metrics={dict(row)!r} must map names to numbers") from None
+            except (OverflowError, TypeError, ValueError):
+                must = "map names to numbers in the range of a float"
+                raise checks.refusal("metrics", dict(row), must) from None
         own = [True] * len(reported) if exact is None else exact
         lacking = [None] * len(reported) if placeholders is None else placeholders
         trials = [
@@ -272,8 +275,9 @@ class Observations:
         return Counter(key for key in keys if key not in good)
 
     def state_dict(self) -> State:
-        """Return all trials as plain lists, with None for unreported values."""
+        """Return all trials as plain lists, with None for unreported values, and their names."""
         return {
+            **saved_names(self._objectives),
             "codes": [trial.code.tolist() for trial in self._trials],
             "values": [[t.metrics.get(name) for name in self.names] for t in self._trials],
             "complete": [trial.complete for trial in self._trials],
@@ -283,10 +287,13 @@ class Observations:
     def load(self, state: State) -> None:
         """Add the trials of a ``state_dict`` to new observations.
 
+        The metrics of the state may have another order.
+
         Raises:
-            ValueError: The codes belong to another space, or the numbers of codes, rows of values
-                and flags differ.
+            ValueError: The state has other names or directions, a code is not valid in the space,
+                or the numbers of codes, rows of values and flags differ.
         """
+        names = saved_metrics(state, self._objectives)
         codes, values, complete = state["codes"], state["values"], state["complete"]
         if not len(codes) == len(values) == len(complete):
             raise ValueError(
@@ -294,13 +301,13 @@ class Observations:
                 f"{len(complete)} flags"
             )
         rows = [
-            {n: v for n, v in zip(self.names, value, strict=True) if v is not None}
-            for value in values
+            {n: v for n, v in zip(names, value, strict=True) if v is not None} for value in values
         ]
         if codes:
             exact = state.get("exact")  # not saved by 0.2
-            valid = self._objectives.space.round(np.array(codes))
-            self.add(list(valid), rows, complete, exact=exact)
+            space = self._objectives.space
+            space.to_params(np.array(codes))  # ``round`` would move a code that is not valid
+            self.add(list(space.round(np.array(codes))), rows, complete, exact=exact)
 
     def _columns(self) -> _Columns:
         """Return all trials as arrays; append new trials to the cached arrays.
@@ -382,10 +389,17 @@ class Observations:
 
 
 def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return an objective (n,) without infinities; bound stopped trials by the median."""
+    """Return an objective (n,) without infinities; bound stopped trials by the median.
+
+    Magnitudes are at most ``LARGEST``. If most are larger, all values are divided by one number;
+    otherwise, values keep their unit and the larger ones are clipped.
+    """
     finite = maximized[np.isfinite(maximized)]
     best = finite.max() if len(finite) else 0.0
     values = np.where(maximized > -np.inf, np.minimum(maximized, best), np.nan)
+    size = np.abs(finite)
+    if len(size) and np.median(size) > LARGEST:  # clipped, most values would be equal
+        values = values * (LARGEST / size.max())
     values = np.clip(values, -LARGEST, LARGEST)
     ended = values[complete & ~np.isnan(values)]
     if len(ended):

@@ -177,6 +177,8 @@ class NCPOptimizer:
     def best_trial(self) -> Trial:
         """Best complete trial that violates no reported constraint, for a single objective.
 
+        An objective that is a known cost is computed, so trials need not report it.
+
         Raises:
             ValueError: There is no such trial, or there are several objectives: see ``compromise``.
         """
@@ -375,18 +377,20 @@ class NCPOptimizer:
     def load_state_dict(self, state: State) -> None:
         """Restore the state of another optimizer, from its ``state_dict``.
 
-        The constructor's arguments are not part of the state; pass the same ones.
+        The constructor's arguments are not part of the state; pass the same ones. Directions and
+        constraints may have another order.
 
         Raises:
-            ValueError: ``state`` is not from ``state_dict``, or belongs to another space. In that
-                case, nothing is changed.
+            ValueError: ``state`` is not from ``state_dict``, or belongs to another space, other
+                metrics or other directions. In that case, nothing is changed.
         """
         checks.instance("state", state, Mapping, "be a result of state_dict()")
         try:
             self._proposer.load_state_dict(state)
         except Exception as error:  # a foreign state can raise nearly anything
+            missing = sorted(_STATE_KEYS - {*state})
+            fault = f"lacks {missing}" if missing else "does not fit this optimizer"
             raise ValueError(
-                f"state lacks {sorted(_STATE_KEYS - {*state})} or has codes of another space, or "
-                f"is broken ({type(error).__name__}: {error}); give what state_dict() of an "
-                "optimizer of the same space, directions and sources returned"
+                f"state {fault} ({type(error).__name__}: {error}); give what state_dict() of an "
+                "optimizer of the same space, directions, constraints and sources returned"
             ) from error

@@ -224,7 +224,10 @@ class Proposer:
         rng = np.random.default_rng()
         rng.bit_generator.state = state["rng"]
         seed, designed = (checks.integer("design", number, low=0) for number in state["design"])
-        self._n_fitted = checks.integer("n_fitted", state["n_fitted"], low=0)
+        n_fitted = checks.integer("n_fitted", state["n_fitted"], low=0)
+        # a model of metrics in another order must be fitted again
+        same_order = state["observations"].get("metrics") in (None, list(observations.names))
+        self._n_fitted = n_fitted if same_order else 0
         self._observations, self._transfer, self._model = observations, transfer, model
         self.predictor = with_features(model, self._features)
         self._rng, self._design_seed, self._n_designed = rng, seed, designed

@@ -36,6 +36,9 @@ def trials_of(objectives: Objectives, observations: Observations, first: int) ->
 def best_trial(objectives: Objectives, trials: Sequence[Trial]) -> Trial:
     """Return the best complete trial that violates no reported constraint, for one objective.
 
+    If the objective is a known cost, its computed value replaces the reported one. A trial then
+    counts if it reported a constraint, or if there are no constraints.
+
     Raises:
         ValueError: There is no such trial, or there are several objectives.
     """
@@ -45,6 +48,8 @@ def best_trial(objectives: Objectives, trials: Sequence[Trial]) -> Trial:
         )
     (name,), sign = objectives.directions, float(objectives.signs[0])
     bounds = objectives.constraints.items()
+    if name in objectives.known:
+        trials = _with_cost(objectives, name, trials)
     usable = [
         trial
         for trial in trials
@@ -55,3 +60,19 @@ def best_trial(objectives: Objectives, trials: Sequence[Trial]) -> Trial:
     if not usable:
         raise ValueError("no trial that is complete and feasible has a value yet")
     return max(usable, key=lambda trial: sign * trial.metrics[name])
+
+
+def _with_cost(objectives: Objectives, name: str, trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that have a modeled metric, if there are any, with a computed cost."""
+    modeled = objectives.constraints
+    usable = [
+        trial
+        for trial in trials
+        if not modeled or any(not math.isnan(trial.metrics.get(key, math.nan)) for key in modeled)
+    ]
+    codes = objectives.space.to_code([trial.params for trial in usable])
+    values = objectives.known[name].at(codes).tolist()
+    return [
+        trial._replace(metrics={**trial.metrics, name: value})
+        for trial, value in zip(usable, values, strict=True)
+    ]

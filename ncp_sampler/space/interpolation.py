@@ -242,7 +242,7 @@ class InterpolatedFeatures:
             raise self._refusal(params, f"raises {type(error).__name__}: {error}", error) from error
         try:
             value = np.atleast_1d(np.asarray(result, dtype=np.float64))
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise self._refusal(params, f"gives {checks.shown(result)}") from error
         known = next(iter(self._known.values()), value)
         usable = np.isfinite(value) | ((self.ceiling is not None) & np.isposinf(value))

@@ -58,6 +58,22 @@ def test_values_of_any_size_leave_proposals(
     assert len(optimizer.ask(2)) == 2
 
 
+def test_a_metric_of_huge_values_is_searched() -> None:
+    """Proposals do not depend on the metric's unit, even if no square of a value is a float."""
+    space = SearchSpace([Float("x", -5, 5)])
+    proposed = []
+    for unit in (1.0, 2.0**400, 2.0**1000):
+        optimizer = NCPOptimizer(space, directions={"v": "minimize"}, seed=0, n_startup_trials=4)
+        for _ in range(12):
+            (params,) = optimizer.ask()
+            optimizer.tell(params, {"v": unit * (1 + (params["x"] - 1.2345) ** 2)})
+        assert optimizer.reasons[0]["how"] == "search"
+        assert optimizer.best_params["x"] == pytest.approx(1.2345, abs=0.1)
+        proposed.append([trial.params["x"] for trial in optimizer.trials])
+    assert proposed[1] == pytest.approx(proposed[0], abs=1e-3)
+    assert proposed[2] == pytest.approx(proposed[0], abs=1e-3)
+
+
 _LARGEST = sys.float_info.max
 _SMALLEST = 5e-324
 

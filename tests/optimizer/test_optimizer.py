@@ -295,6 +295,8 @@ def test_bad_results_are_refused_and_nothing_is_recorded() -> None:
         ({**good, "b": "q"}, {"loss": 1.0}, "b='q' is not one of"),
         (good, {"los": 1.0}, r"unknown names \['los'\]"),
         (good, {"loss": "high"}, "must map names to numbers"),
+        (good, {"loss": 10**400}, r"metrics={'loss': 10+\.\.\. must map names to numbers"),
+        (good, {"loss": 10**5000}, "metrics=<dict with too many digits> must map"),
         ([good, good], [{"loss": 1.0}], "lengths 2, 1"),
         ([good, {"a": 1}], [{"loss": 1.0}] * 2, "missing"),
         (good, [{"loss": 1.0}], "one mapping each"),

@@ -6,11 +6,14 @@ import copy
 import json
 import pickle
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from ncp_sampler import (
+    Categorical,
+    Float,
     Integer,
     MRSpace,
     NCPOptimizer,
@@ -18,6 +21,7 @@ from ncp_sampler import (
 )
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
+from ncp_sampler.space.dimensions import Dimension
 from tests import preloaded
 
 SPACE = MRSpace()
@@ -120,8 +124,12 @@ def test_another_state_is_refused_and_nothing_changes() -> None:
     _advance(optimizer, 3)
     renewed = NCPOptimizer(SearchSpace([Integer("a", 0, 4)]), directions=DIRECTIONS)
     renewed.tell({"a": 1}, {"top1": 1.0})
-    for state in ({}, renewed.state_dict()):
-        with pytest.raises(ValueError, match=r"state lacks .* or has codes of another space"):
+    refusals = [
+        ({}, r"state lacks \["),
+        (renewed.state_dict(), "state does not fit this optimizer"),
+    ]
+    for state, message in refusals:
+        with pytest.raises(ValueError, match=message):
             optimizer.load_state_dict(state)
     assert optimizer.n_observations == 3
 
@@ -151,3 +159,93 @@ def test_a_broken_state_is_refused_whole(
         optimizer.load_state_dict({**_new().state_dict(), part: wrong})
     assert optimizer.n_observations == 12
     assert _advance(optimizer, 2) == uninterrupted[12:14]
+
+
+_RATE, _DROPOUT = Float("rate", 0, 1), Float("dropout", 0, 1)
+_ACT = Categorical("act", ("relu", "silu"))
+
+
+def _network(
+    dimensions: Sequence[Dimension] = (_RATE, _DROPOUT, _ACT),
+    directions: Mapping[str, str] | None = None,
+    constraints: Mapping[str, float] | None = None,
+) -> NCPOptimizer:
+    return NCPOptimizer(
+        SearchSpace(dimensions),
+        directions=directions or {"loss": "minimize", "top1": "maximize"},
+        constraints=constraints or {"ms": 20.0, "gb": 8.0},
+        seed=0,
+        n_startup_trials=4,
+    )
+
+
+_PARAMS = {"rate": 0.9, "dropout": 0.1, "act": "silu"}
+_METRICS = {"loss": 1.0, "top1": 75.0, "ms": 15.0, "gb": 4.0}
+
+
+def test_a_state_is_restored_into_metrics_in_another_order() -> None:
+    saved = _network()
+    for i in range(6):
+        (params,) = saved.ask()
+        saved.tell(params, {"loss": 1.0 + i, "top1": 70.0 - i, "ms": 15.0 + i, "gb": 4.0})
+    restored = _network(
+        directions={"top1": "maximize", "loss": "minimize"}, constraints={"gb": 8.0, "ms": 20.0}
+    )
+    saved.ask()  # the model is fitted to all trials
+    restored.load_state_dict(json.loads(json.dumps(saved.state_dict())))
+    assert [trial.metrics for trial in restored.trials] == [t.metrics for t in saved.trials]
+    assert len(restored.ask(2)) == 2  # the model is fitted again
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"dimensions": [_DROPOUT, _RATE, _ACT]},
+            "column 0 of its codes is 'rate', but 'dropout' in this space",
+        ),
+        (
+            {"dimensions": [_RATE, _DROPOUT, Categorical("act", ("silu", "relu"))]},
+            r"column 2 of its codes is 'act=\"relu\"', but 'act=\"silu\"' in this space",
+        ),
+        (
+            {"dimensions": [Float("rate", 0, 0.2), _DROPOUT, _ACT]},
+            "rate=0.9 is not a value of Float",
+        ),
+        (
+            {"directions": {"loss": "minimize", "top1": "minimize"}},
+            "its directions are {'loss': 'minimize', 'top1': 'maximize'}, those of this optimizer",
+        ),
+        ({"directions": {"loss": "minimize", "top5": "maximize"}}, "its metrics are .*'top1'"),
+        ({"constraints": {"ms": 20.0, "mb": 8.0}}, "its metrics are .*'gb'"),
+    ],
+    ids=["order", "categories", "range", "direction", "objective", "constraint"],
+)
+def test_a_state_of_other_parameters_or_metrics_is_refused(
+    arguments: dict[str, Any], message: str
+) -> None:
+    """Numbers would fit, but would be assigned to other parameters or metrics."""
+    saved, restored = _network(), _network(**arguments)
+    saved.tell(_PARAMS, _METRICS)
+    with pytest.raises(ValueError, match=f"state does not fit .*{message}.*; give what state_dict"):
+        restored.load_state_dict(saved.state_dict())
+    assert restored.n_observations == 0
+
+
+def test_a_state_without_names_is_restored_by_position() -> None:
+    """States had no names before 0.3."""
+    saved, restored = _network(), _network()
+    saved.tell(_PARAMS, _METRICS)
+    state = saved.state_dict()
+    for key in ("columns", "metrics", "directions"):
+        del state["observations"][key]
+    restored.load_state_dict(state)
+    assert restored.trials == saved.trials
+
+
+def test_names_in_a_state_do_not_depend_on_the_process() -> None:
+    """The representation of a function contains its address."""
+    made = [_network([Categorical("act", (lambda x: x, "relu"))]) for _ in range(2)]
+    made[0].tell({"act": "relu"}, _METRICS)
+    made[1].load_state_dict(made[0].state_dict())
+    assert made[1].trials[0].params == {"act": "relu"}

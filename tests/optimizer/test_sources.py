@@ -157,7 +157,7 @@ def test_a_state_keeps_a_constraint_that_came_later() -> None:
 def test_a_state_wants_the_same_sources() -> None:
     state = optimizer(sources=[Source(records(30), same_task=True)]).state_dict()
     for sources in ([], [records(20)]):
-        with pytest.raises(ValueError, match="same space, directions and sources"):
+        with pytest.raises(ValueError, match="same space, directions, constraints and sources"):
             optimizer(sources=sources).load_state_dict(state)
 
 

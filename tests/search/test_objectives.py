@@ -176,6 +176,7 @@ def test_an_infinite_cost_is_the_worst_of_an_objective(function: Any) -> None:
         (lambda p: 1.0 if p["x"] < 90 else 1 / 0, "raises ZeroDivisionError: division by zero"),
         (lambda p: 1.0 if p["x"] < 90 else math.nan, r"gives \[nan\]"),
         (lambda p: 1.0 if p["x"] < 90 else -math.inf, r"gives \[-inf\]"),
+        (lambda p: 1 if p["x"] < 90 else 10**400, r"gives 10+\.\.\."),
         (lambda codes: torch.where(codes[:, 0] < 90, codes[:, 1], math.nan), "gives nan"),
         (lambda codes: codes[:, 1] + [0][int((codes > 90).any())], "raises IndexError"),
     ],
@@ -462,3 +463,33 @@ def test_state_with_goals_goes_on_as_if_never_stopped() -> None:
     _searched(first, 8, measure)
     second.load_state_dict(first.state_dict())
     assert _searched(first, 3, measure) == _searched(second, 3, measure)
+
+
+def test_the_best_trial_by_a_known_cost_needs_no_report_of_the_cost() -> None:
+    """A reported value of the cost is ignored, as in ``compromise``."""
+    optimizer = NCPOptimizer(
+        PLANE,
+        directions={"sum": "minimize"},
+        costs={"sum": _sum_of_params},
+        constraints={"accuracy": (0.9, None)},
+    )
+    with pytest.raises(ValueError, match="no trial that is complete and feasible"):
+        _ = optimizer.best_trial
+    reports = [
+        (30, {"accuracy": 0.95}),
+        (20, {"accuracy": 0.92}),
+        (10, {"accuracy": 0.5}),  # not feasible
+        (5, {}),  # failed
+        (40, {"accuracy": 0.99, "sum": 0.0}),
+    ]
+    for x, metrics in reports:
+        optimizer.tell({"x": x, "y": 1}, metrics)
+    assert optimizer.best_params == {"x": 20, "y": 1}
+    assert optimizer.best_metrics == {"accuracy": 0.92, "sum": 21.0}
+
+
+def test_the_best_trial_of_a_search_without_modeled_metrics() -> None:
+    optimizer = NCPOptimizer(PLANE, directions={"sum": "maximize"}, costs={"sum": _sum_of_params})
+    optimizer.tell([{"x": 3, "y": 4}, {"x": 5, "y": 1}], [{}, {"sum": 100.0}])
+    assert optimizer.best_trial.params == {"x": 3, "y": 4}
+    assert optimizer.best_metrics == {"sum": 7.0}

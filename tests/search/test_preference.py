@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ncp_sampler import Float, NCPOptimizer, SearchSpace
+from ncp_sampler import Float, Integer, NCPOptimizer, SearchSpace
 from ncp_sampler.search.preference import progress_of, relative_regrets
 
 LINE = SearchSpace([Float("x", 0, 1), Float("y", 0, 1)])
@@ -108,3 +109,19 @@ def test_there_is_nothing_to_choose_from_before_a_result() -> None:
         optimizer.compromise()
     with pytest.raises(ValueError, match="objective_weights=None must"):
         optimizer.compromise(None)  # type: ignore[arg-type]
+
+
+def test_a_compromise_shows_an_infinite_known_cost() -> None:
+    """The search replaces infinity with a finite number, which no user has seen."""
+    optimizer = NCPOptimizer(
+        SearchSpace([Integer("n", 1, 8)]),
+        directions={"loss": "minimize", "cost": "minimize"},
+        costs={"cost": lambda params: math.inf if params["n"] > 2 else params["n"]},
+    )
+    for n in range(1, 9):
+        optimizer.tell({"n": n}, {"loss": float(-n)})
+    chosen = optimizer.compromise({"loss": 1000.0, "cost": 1.0})
+    assert chosen.values == {"loss": -8.0, "cost": math.inf}
+    assert chosen.regrets["loss"] == 0.0
+    assert "cost: inf" in str(chosen)
+    assert optimizer.compromise({"loss": 0.0, "cost": 1.0}).values == {"loss": -1.0, "cost": 1.0}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -65,6 +67,16 @@ def test_plotly_draws_the_same() -> None:
     assert len(figure.data) == len(VALUES) + 1
     assert figure.data[-1].name == f"compromise: trial {compromise(study).number}"
     assert "trial 3: 10" in figure.data[3].text
+
+
+@pytest.mark.parametrize("plots", [visualization, plotly])
+def test_an_infinite_cost_of_the_compromise_is_below_the_figure(plots: ModuleType) -> None:
+    study = _study()
+    chosen = replace(compromise(study), values={"value_0": 90.0, "value_1": math.inf})
+    assert [end.tolist() for end in tasks_of(study, chosen).ends] == [[80.0, 0.5], [90.0, 0.1]]
+    figure = plots.plot_tasks(study, chosen)
+    if plots is visualization:
+        figure.canvas.draw()
 
 
 @pytest.mark.parametrize("plots", [visualization, plotly])

@@ -47,7 +47,8 @@ class TaskValues:
         low, high = np.minimum(front.min(axis=0), np.median(signed, axis=0)), signed.max(axis=0)
         if self.chosen is not None:
             own = up * np.array(list(self.chosen.values.values()))
-            low, high = np.minimum(low, own), np.maximum(high, own)
+            own[np.isinf(own)] = np.nan  # no axis extends to infinity
+            low, high = np.fmin(low, own), np.fmax(high, own)
         return up * low, up * high
 
     def heights(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
