@@ -282,6 +282,10 @@ class Observations:
             "values": [[t.metrics.get(name) for name in self.names] for t in self._trials],
             "complete": [trial.complete for trial in self._trials],
             "exact": [trial.exact for trial in self._trials],
+            "placeholders": [
+                None if trial.placeholders is None else trial.placeholders.tolist()
+                for trial in self._trials
+            ],
         }
 
     def load(self, state: State) -> None:
@@ -304,10 +308,15 @@ class Observations:
             {n: v for n, v in zip(names, value, strict=True) if v is not None} for value in values
         ]
         if codes:
-            exact = state.get("exact")  # not saved by 0.2
+            exact, lacking = state.get("exact"), state.get("placeholders")  # not saved by 0.2
+            masks = lacking and [
+                None if mask is None else np.array(mask, dtype=bool) for mask in lacking
+            ]
             space = self._objectives.space
             space.to_params(np.array(codes))  # ``round`` would move a code that is not valid
-            self.add(list(space.round(np.array(codes))), rows, complete, exact=exact)
+            self.add(
+                list(space.round(np.array(codes))), rows, complete, exact=exact, placeholders=masks
+            )
 
     def _columns(self) -> _Columns:
         """Return all trials as arrays; append new trials to the cached arrays.

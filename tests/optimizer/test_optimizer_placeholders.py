@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ncp_sampler import Integer, NCPOptimizer, SearchSpace
@@ -19,7 +21,10 @@ def test_params_that_agree_with_a_trial_in_all_it_had_are_not_proposed() -> None
     trials = [{"a": a, "b": 0} for a in (0, 1, 2)]
     losses = [{"loss": float(trial["a"])} for trial in trials]
     optimizer.tell(trials, losses, placeholders=[["b"]] * 3)
-    assert all(params["a"] == 3 for params in optimizer.ask(4))
+    restored = new_optimizer()
+    restored.load_state_dict(json.loads(json.dumps(optimizer.state_dict())))
+    for each in (optimizer, restored):
+        assert all(params["a"] == 3 for params in each.ask(4))
 
 
 def test_a_trial_that_is_not_exact_may_be_repeated() -> None:

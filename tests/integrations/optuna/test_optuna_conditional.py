@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import Trial, TrialState
 
 from ncp_sampler import NCPSampler, explain
+from ncp_sampler.integrations.optuna.conversion import REASONS_KEY
 from ncp_sampler.integrations.optuna.inferred_space import Conditions, InferredCondition
 from ncp_sampler.predictors import GaussianProcess
 from tests.optuna_examples import NotingSampler
@@ -95,6 +96,9 @@ def test_values_of_a_parent_that_were_never_seen(
     assert [*condition.values] == [*values]
 
 
+OWN: dict[str, Any] = {REASONS_KEY: {}}  # as if the sampler had proposed the trial
+
+
 @pytest.mark.parametrize(
     ("before", "now"),
     [
@@ -113,7 +117,9 @@ def test_a_parent_that_changes_its_kind_decides_no_more(before: Any, now: Any) -
         if depth == 3:
             params["width"], dists["width"] = 0.5, width
         study.add_trial(
-            optuna.trial.create_trial(params=params, distributions=dists, value=0.0, state=state)
+            optuna.trial.create_trial(
+                params=params, distributions=dists, value=0.0, state=state, system_attrs=OWN
+            )
         )
 
     for depth in (1, 2, 3):
@@ -207,7 +213,10 @@ def test_very_many_names_do_not_make_it_slow() -> None:
         params = {"x": number / 150, f"a_{number}": 0.5, f"b_{number}": 0.5}
         study.add_trial(
             optuna.trial.create_trial(
-                params=params, distributions=dict.fromkeys(params, dist), value=number % 7
+                params=params,
+                distributions=dict.fromkeys(params, dist),
+                value=number % 7,
+                system_attrs=OWN,
             )
         )
     trial = study.ask()
