@@ -77,6 +77,8 @@ def print_found(result: Mapping[str, Any]) -> None:
         console.print(f"exact: {values}")
     for row in result["measured_rows"]:
         console.print(f"this architecture is measured: {_row(row)}")
+    for row in result["unmeasured_rows"]:
+        console.print(f"this architecture is in the table, but not measured: {_row(row)}")
     for row in result["best_rows"]:
         if row is not None:
             console.print(f"best measured within the limits: {_row(row)}")
@@ -186,7 +188,8 @@ def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title
         )
     for i, answer in enumerate(answers, start=1):
         code = answer.get("code") or ",".join(f"{k}={v}" for k, v in answer["params"].items())
-        console.print(f"{i}: {code}")
+        rows = "".join(f" ({_row(row)})" for row in answer["unmeasured_rows"])
+        console.print(f"{i}: {code}{rows}")
 
 
 def _end_of(limit: Mapping[str, Any]) -> str:

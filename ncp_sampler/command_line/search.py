@@ -18,7 +18,7 @@ from ncp_sampler.command_line.search_options import SearchOptions
 from ncp_sampler.command_line.search_targets import FLOPS, search_targets
 from ncp_sampler.command_line.solution_facts import (
     HeldOutScores,
-    best_row,
+    best_rows,
     limits_missed,
     metric_facts,
     solution_facts,
@@ -117,7 +117,7 @@ def run_search(
         "next_trainings": [
             solution_facts(sources, problem.targets, answer) for answer in solution.next_trainings
         ],
-        "best_rows": [best_row(problem, source) for source in sources],
+        "best_rows": best_rows(problem, sources),
         "columns": columns,
         "strategy": options.strategy,
         "lambda": options.weight,

@@ -124,6 +124,11 @@ def probability_text(probability: float) -> str:
     return f"{probability:.0%}"
 
 
+def unmeasured_text(n: int) -> str:
+    """Return a remark on n architectures in the tables without a value; empty for none."""
+    return f" ({n} in the tables satisfy them, but the optimized metric is missing)" if n else ""
+
+
 @dataclass(frozen=True)
 class Solution:
     """Result of an offline search: an architecture, compared with the best measured row.
@@ -147,6 +152,8 @@ class Solution:
         best: Best measured row that satisfies the bounds; None if there is none.
         nearest: Bounded metric -> value of the measured row that comes closest to the bounds, if
             rows are known but none satisfies the bounds; otherwise empty.
+        n_unmeasured: Number of codes in the tables that satisfy the bounds, but have no value of
+            an optimized metric. They are new codes, not measured rows.
         expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit,
             or in utility if several targets have no bound, estimated like ``probability``. NaN if
             there is no ``best``.
@@ -180,6 +187,7 @@ class Solution:
     expected_improvement: float = float("nan")
     probability: float = float("nan")
     next_trainings: tuple[Solution, ...] = field(default=(), repr=False)
+    n_unmeasured: int = 0
 
     @property
     def is_new(self) -> bool:
@@ -202,7 +210,10 @@ class Solution:
     def _comparison(self) -> str:
         if self.best is None and self.nearest:
             values = ", ".join(f"{name} {value:.5g}" for name, value in self.nearest.items())
-            return f"no measured row satisfies the limits; the nearest has {values}"
+            return (
+                f"no measured row satisfies the limits{unmeasured_text(self.n_unmeasured)}; the "
+                f"nearest has {values}"
+            )
         if self.best is None:
             return "no measured row is known"
         if not self.is_new:

@@ -91,6 +91,7 @@ class SearchRun:
             start=start,
             best=best,
             nearest=dict(self.measured.nearest),
+            n_unmeasured=self.measured.n_unmeasured,
             expected_improvement=expected,
             probability=probability,
         )

@@ -282,6 +282,35 @@ def sized_table(folder: Path) -> Path:
     return path
 
 
+def half_trained_table(folder: Path) -> Path:
+    """Depth, width and milliseconds of 50 networks; the accuracy of the deep ones is missing."""
+    path = folder / "half.csv"
+    sizes = [(d, w) for d in range(1, 11) for w in (8, 16, 32, 64, 128)]
+    lines = [f"{d},{w},{'' if d > 7 else 70 + d + w / 16},{d * w}" for d, w in sizes]
+    path.write_text("\n".join(["d,w,acc,ms", *lines]))
+    return path
+
+
+def test_rows_without_the_optimized_metric_are_not_called_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = half_trained_table(tmp_path)
+    options = ["--table", str(table), "--metrics", "acc", "--params", "d,w", "--ignore", "ms"]
+    result = answer_of(capsys, *options, "--beta", "0.5")
+    assert result["params"]["d"] > 7
+    assert result["is_new"]
+    assert result["measured_rows"] == []
+    [row] = result["unmeasured_rows"]
+    assert row["metrics"] == {"acc": None}
+    assert main(["search", *options, "--beta", "0.5", "--no-picture"]) == 0
+    text = capsys.readouterr().out
+    found = f"row {row['row']} of half.csv: acc missing"
+    assert f"this architecture is in the table, but not measured: {found}" in text
+    assert "this architecture is measured" not in text
+    assert main(["search", *options, "--n", "2", "--no-picture"]) == 0
+    assert "of half.csv: acc missing)" in capsys.readouterr().out
+
+
 def test_an_improvement_of_a_logged_metric_is_in_its_own_unit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
