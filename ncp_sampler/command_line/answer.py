@@ -68,7 +68,7 @@ def print_found(result: Mapping[str, Any]) -> None:
             f"{size['gflops']:.4g} GFLOPs (the tables' convention), "
             f"{size['g_multiply_adds']:.4g} G multiply-adds, {size['m_params']:.4g} M params"
         )
-    limited = {limit["metric"] for limit in result["limits"] if not limit["beta"]}
+    limited = {limit["metric"] for limit in result["limits"] if limit["exact"]}
     exact = [
         name for name, std in result["predicted_std"].items() if std == 0 and name not in limited
     ]
@@ -135,8 +135,9 @@ def _comparison(result: Mapping[str, Any]) -> str:
 def _limit(limit: Mapping[str, Any]) -> str:
     """Return a sentence with a limit and the value of the answer that is compared with it."""
     text = f"limit {limit['limit']}: {_VERDICTS[limit['satisfied']]}"
-    if not limit["beta"]:
-        return f"{text}; the value is {limit['compared']:.4g}"
+    if not limit["beta"]:  # without a margin, a prediction is still no measurement
+        value = "value" if limit["exact"] else "predicted value"
+        return f"{text}; the {value} is {limit['compared']:.4g}"
     of = " of the logarithm" if limit["logarithm"] else ""
     return (
         f"{text}; the {_end_of(limit)} of the prediction is {limit['compared']:.4g} "

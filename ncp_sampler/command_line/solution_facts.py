@@ -151,6 +151,7 @@ def _limit_facts(
                 "limit": f"{limit.metric}{relation}{bound:.4g}",
                 "mean": mean,
                 "beta": limit.beta,
+                "exact": limit.is_exact,
                 "logarithm": is_logged,
                 "compared": compared,
                 "satisfied": limit.satisfied,

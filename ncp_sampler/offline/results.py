@@ -70,6 +70,8 @@ class LimitCheck:
             (for a lower limit) beta standard deviations.
         satisfied: "yes" if ``compared`` satisfies the limit, "only by its mean" if only ``mean``
             does, or "no".
+        is_exact: True for a known cost or a measured row; False for a prediction, even if beta is
+            0.
 
     Examples:
         >>> from ncp_sampler.offline import LimitCheck
@@ -84,6 +86,7 @@ class LimitCheck:
     beta: float
     compared: float
     satisfied: str
+    is_exact: bool = False
 
     @classmethod
     def of(
@@ -95,6 +98,7 @@ class LimitCheck:
         mean: float,
         beta: float,
         compared: float,
+        is_exact: bool = False,
     ) -> LimitCheck:
         """Return the comparison with a limit; ``satisfied`` follows from the arguments."""
         sign = 1 if direction == "maximize" else -1
@@ -103,15 +107,17 @@ class LimitCheck:
             satisfied = DEGREES[0]
         elif sign * (mean - bound) >= 0:
             satisfied = DEGREES[1]
-        return cls(metric, direction, bound, mean, beta, compared, satisfied)
+        return cls(metric, direction, bound, mean, beta, compared, satisfied, is_exact)
 
     def __str__(self) -> str:
         relation = "<=" if self.direction == "minimize" else ">="
         text = f"{self.metric}{relation}{self.bound:.4g}: {self.mean:.4g}"
+        if not self.is_exact:
+            text += " predicted"
         if self.beta:
             end, sign = ("upper", "+") if self.direction == "minimize" else ("lower", "-")
             margin = f"{sign} {self.beta:g} standard deviations"
-            text += f" predicted, {end} bound {self.compared:.4g} ({margin})"
+            text += f", {end} bound {self.compared:.4g} ({margin})"
         return f"{text}; satisfied: {self.satisfied}"
 
 

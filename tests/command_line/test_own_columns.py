@@ -311,6 +311,20 @@ def test_rows_without_the_optimized_metric_are_not_called_measured(
     assert "of half.csv: acc missing)" in capsys.readouterr().out
 
 
+def test_with_beta_0_a_limit_is_compared_with_a_predicted_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = ["--table", str(half_trained_table(tmp_path)), "--metrics", "acc", "--params", "d,w"]
+    options = [*table, "--bound", "ms>=900", "--beta", "0"]
+    result = answer_of(capsys, *options)
+    [limit] = result["limits"]
+    assert result["is_new"]
+    assert not limit["exact"]
+    assert main(["search", *options, "--no-picture"]) == 0
+    text = f"limit ms>=900: satisfied; the predicted value is {limit['mean']:.4g}"
+    assert text in capsys.readouterr().out
+
+
 def test_an_improvement_of_a_logged_metric_is_in_its_own_unit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -230,6 +230,20 @@ def test_a_limit_kept_only_by_the_mean_says_so() -> None:
     )
 
 
+def test_a_prediction_is_called_so_even_without_a_margin() -> None:
+    rows = untrained(above=15)
+    limit = Target("ms", "maximize", bound=20, beta=0)
+    [predicted] = propagate_search(rows, [UP_ACCURACY, limit]).limits
+    assert (predicted.beta, predicted.is_exact) == (0, False)
+    assert str(predicted).endswith(f"{predicted.mean:.4g} predicted; satisfied: yes")
+    codes = NETWORKS.sample(30, 0)
+    known = Records(NETWORKS, codes, {"accuracy": accuracy(codes)})
+    small = Target("work", "minimize", bound=600, cost=work)
+    [exact] = propagate_search(known, [UP_ACCURACY, small]).limits
+    assert exact.is_exact
+    assert str(exact) == f"work<=600: {exact.mean:.4g}; satisfied: yes"
+
+
 def test_rows_within_a_limit_come_before_all_others_where_a_cost_spans_decades() -> None:
     """The penalty of a violation is relative to the spread of the cost, which is huge."""
     space = SearchSpace([Integer("a", 1, 8), Integer("b", 1, 8), Categorical("c", ("x", "y"))])
