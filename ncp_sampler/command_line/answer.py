@@ -81,7 +81,7 @@ def print_found(result: Mapping[str, Any]) -> None:
         console.print(f"this architecture is in the table, but not measured: {_row(row)}")
     for row in result["best_rows"]:
         if row is not None:
-            console.print(f"best measured within the limits: {_row(row)}")
+            console.print(f"best measured within the limits{_among(result)}: {_row(row)}")
     if result["probability"] is not None:
         console.print(_comparison(result))
     if len(result["answers"]) > 1:
@@ -123,13 +123,23 @@ def _row(row: Mapping[str, Any]) -> str:
 
 def _comparison(result: Mapping[str, Any]) -> str:
     """Return a sentence that compares the answer with the best measured row."""
-    if not result["is_new"]:
-        return "the answer is the best measured row, because no new architecture is clearly better"
+    best = f"the best measured row{_among(result)}"
+    if result["is_best_row"]:
+        return f"the answer is {best}, because no new architecture is clearly better"
     return (
-        "better than the best measured row with an estimated probability of "
+        f"better than {best} with an estimated probability of "
         f"{probability_text(result['probability'])}; expected improvement "
         f"{result['expected_improvement']:.3g}"
     )
+
+
+def _among(result: Mapping[str, Any]) -> str:
+    """Return which rows the answer is compared with; empty for all rows of the tables."""
+    compared = result["compared_rows"]
+    if all(part["rows"] == part["of"] for part in compared):
+        return ""
+    parts = [f"{part['rows']} of {part['of']} rows" for part in compared]
+    return f" among the {' and '.join(parts)} that were learned from"
 
 
 def _limit(limit: Mapping[str, Any]) -> str:

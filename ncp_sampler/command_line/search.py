@@ -112,6 +112,12 @@ def run_search(
             sources, options, evaluated_code, solution
         ),
         "is_new": not facts["measured_rows"],
+        # the search compares with the rows that it learned from, which can be part of the table
+        "is_best_row": not solution.is_new,
+        "compared_rows": [
+            {"source": source.name, "rows": len(rows), "of": len(source.table)}
+            for source, rows in zip(sources, problem.records, strict=True)
+        ],
         "answers": [solution_facts(sources, problem.targets, answer) for answer in answers],
         "answers_order": _order(options, solution),
         "next_trainings": [

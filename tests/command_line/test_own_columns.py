@@ -325,6 +325,28 @@ def test_with_beta_0_a_limit_is_compared_with_a_predicted_value(
     assert text in capsys.readouterr().out
 
 
+def test_the_answer_of_a_part_of_the_rows_is_compared_with_this_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new code of the search may be measured in a row that the search did not learn from."""
+    table = tmp_path / "all.csv"
+    sizes = [(d, w) for d in range(1, 11) for w in (8, 16, 32, 64, 128)]
+    table.write_text("\n".join(["d,w,acc", *(f"{d},{w},{70 + d + w / 16}" for d, w in sizes)]))
+    options = ["--table", str(table), "--metrics", "acc", "--beta", "0.5", "--rows", "20"]
+    options += ["--no-refit", "--seed", "3"]
+    result = answer_of(capsys, *options)
+    assert not result["is_best_row"]
+    assert result["probability"] > 0
+    assert len(result["measured_rows"]) == 1
+    assert not result["is_new"]
+    assert result["compared_rows"] == [{"source": "all.csv", "rows": 20, "of": 50}]
+    assert main(["search", *options, "--no-picture"]) == 0
+    text = capsys.readouterr().out
+    assert "better than the best measured row among the 20 of 50 rows that were learned" in text
+    assert "best measured within the limits among the 20 of 50 rows" in text
+    assert "the answer is the best measured row" not in text
+
+
 def test_an_improvement_of_a_logged_metric_is_in_its_own_unit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
