@@ -220,6 +220,8 @@ def test_beta_is_chosen_where_the_rows_suffice(
     [
         ("search", "--setting --table is required"),
         ("search --setting seg --lambda -1", "--lambda: -1 must be at least 0"),
+        ("search --setting seg --beta abc", "--beta: 'abc' must be auto, or a number of at least"),
+        ("search --setting seg --beta -1", "--beta: -1 must be at least 0"),
         ("search --setting seg --rows 1", "--rows: 1 must be at least 2"),
         ("search --setting seg --strategy greedy", "--strategy: invalid choice"),
         ("search --setting seg --table TABLE", "not allowed with argument --setting"),
