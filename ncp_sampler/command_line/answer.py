@@ -68,7 +68,7 @@ def print_found(result: Mapping[str, Any]) -> None:
             f"{size['gflops']:.4g} GFLOPs (the tables' convention), "
             f"{size['g_multiply_adds']:.4g} G multiply-adds, {size['m_params']:.4g} M params"
         )
-    limited = {limit["metric"] for limit in result["limits"] if not limit["beta"]}
+    limited = {limit["metric"] for limit in result["limits"] if limit["exact"]}
     exact = [
         name for name, std in result["predicted_std"].items() if std == 0 and name not in limited
     ]
@@ -77,9 +77,11 @@ def print_found(result: Mapping[str, Any]) -> None:
         console.print(f"exact: {values}")
     for row in result["measured_rows"]:
         console.print(f"this architecture is measured: {_row(row)}")
+    for row in result["unmeasured_rows"]:
+        console.print(f"this architecture is in the table, but not measured: {_row(row)}")
     for row in result["best_rows"]:
         if row is not None:
-            console.print(f"best measured within the limits: {_row(row)}")
+            console.print(f"best measured within the limits{_among(result)}: {_row(row)}")
     if result["probability"] is not None:
         console.print(_comparison(result))
     if len(result["answers"]) > 1:
@@ -121,20 +123,31 @@ def _row(row: Mapping[str, Any]) -> str:
 
 def _comparison(result: Mapping[str, Any]) -> str:
     """Return a sentence that compares the answer with the best measured row."""
-    if not result["is_new"]:
-        return "the answer is the best measured row, because no new architecture is clearly better"
+    best = f"the best measured row{_among(result)}"
+    if result["is_best_row"]:
+        return f"the answer is {best}, because no new architecture is clearly better"
     return (
-        "better than the best measured row with an estimated probability of "
+        f"better than {best} with an estimated probability of "
         f"{probability_text(result['probability'])}; expected improvement "
         f"{result['expected_improvement']:.3g}"
     )
 
 
+def _among(result: Mapping[str, Any]) -> str:
+    """Return which rows the answer is compared with; empty for all rows of the tables."""
+    compared = result["compared_rows"]
+    if all(part["rows"] == part["of"] for part in compared):
+        return ""
+    parts = [f"{part['rows']} of {part['of']} rows" for part in compared]
+    return f" among the {' and '.join(parts)} that were learned from"
+
+
 def _limit(limit: Mapping[str, Any]) -> str:
     """Return a sentence with a limit and the value of the answer that is compared with it."""
     text = f"limit {limit['limit']}: {_VERDICTS[limit['satisfied']]}"
-    if not limit["beta"]:
-        return f"{text}; the value is {limit['compared']:.4g}"
+    if not limit["beta"]:  # without a margin, a prediction is still no measurement
+        value = "value" if limit["exact"] else "predicted value"
+        return f"{text}; the {value} is {limit['compared']:.4g}"
     of = " of the logarithm" if limit["logarithm"] else ""
     return (
         f"{text}; the {_end_of(limit)} of the prediction is {limit['compared']:.4g} "
@@ -186,7 +199,8 @@ def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title
         )
     for i, answer in enumerate(answers, start=1):
         code = answer.get("code") or ",".join(f"{k}={v}" for k, v in answer["params"].items())
-        console.print(f"{i}: {code}")
+        rows = "".join(f" ({_row(row)})" for row in answer["unmeasured_rows"])
+        console.print(f"{i}: {code}{rows}")
 
 
 def _end_of(limit: Mapping[str, Any]) -> str:

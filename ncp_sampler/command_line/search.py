@@ -18,7 +18,7 @@ from ncp_sampler.command_line.search_options import SearchOptions
 from ncp_sampler.command_line.search_targets import FLOPS, search_targets
 from ncp_sampler.command_line.solution_facts import (
     HeldOutScores,
-    best_row,
+    best_rows,
     limits_missed,
     metric_facts,
     solution_facts,
@@ -112,12 +112,18 @@ def run_search(
             sources, options, evaluated_code, solution
         ),
         "is_new": not facts["measured_rows"],
+        # the search compares with the rows that it learned from, which can be part of the table
+        "is_best_row": not solution.is_new,
+        "compared_rows": [
+            {"source": source.name, "rows": len(rows), "of": len(source.table)}
+            for source, rows in zip(sources, problem.records, strict=True)
+        ],
         "answers": [solution_facts(sources, problem.targets, answer) for answer in answers],
         "answers_order": _order(options, solution),
         "next_trainings": [
             solution_facts(sources, problem.targets, answer) for answer in solution.next_trainings
         ],
-        "best_rows": [best_row(problem, source) for source in sources],
+        "best_rows": best_rows(problem, sources),
         "columns": columns,
         "strategy": options.strategy,
         "lambda": options.weight,

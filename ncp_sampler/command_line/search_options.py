@@ -201,7 +201,12 @@ def add_search(commands: Any) -> argparse.ArgumentParser:
 
 
 def _beta(text: str) -> float | None:
-    return None if text == "auto" else at_least(0)(text)
+    try:
+        return None if text == "auto" else at_least(0)(text)
+    except ValueError as error:  # otherwise argparse would show the name of this function
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be auto, or a number of at least 0"
+        ) from error
 
 
 class _Caution(argparse.Action):

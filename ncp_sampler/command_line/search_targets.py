@@ -50,6 +50,11 @@ def search_targets(sources: Sequence[SearchSource], options: SearchOptions) -> l
         targets += _limits(limit, sources, known)
     if not any(target.weight and target.bound is None for target in targets):
         raise ValueError("nothing is left to improve; give --lambda above 0, or no --min-metric")
+    if options.front and sum(bool(t.weight) and t.bound is None for t in targets) < 2:
+        raise ValueError(
+            "--front needs two targets without a limit; give two metrics, such as "
+            "--metrics accuracy,ms:min, and --lambda above 0"
+        )
     return targets
 
 

@@ -18,9 +18,9 @@ from ncp_sampler.command_line.sources import Scores, SearchSource
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.known_costs import cost_at
-from ncp_sampler.offline.measured import MeasuredRows
+from ncp_sampler.offline.measured import MeasuredRows, deciding_targets
 from ncp_sampler.offline.problem import SearchProblem
-from ncp_sampler.offline.results import Solution
+from ncp_sampler.offline.results import Solution, unmeasured_text
 from ncp_sampler.propagation.targets import Target, label
 
 # Held-out scores of one code, and metric -> mean absolute error of the evaluator
@@ -74,6 +74,8 @@ def solution_facts(
 ) -> dict[str, Any]:
     """Return one answer as JSON values.
 
+    Rows of the answer in the tables are listed as ``measured_rows``, or as ``unmeasured_rows`` if
+    they have no value of an optimized metric, such as architectures that are not trained yet.
     An answer in ``MRSpace`` also has its code in the published form, and its exact costs.
     """
     space = sources[0].records.space
@@ -84,7 +86,7 @@ def solution_facts(
         shared = target.cost is None and tasks[target.metric] > 1
         name = f"{target.metric}[{target.predictor}]" if shared else target.metric
         predicted[name] = _prediction(sources, targets, i, solution)
-    measured = [_measured_row(source, targets, solution.code) for source in sources]
+    rows = [_table_row(sources, i, targets, solution.code) for i in range(len(sources))]
     facts: dict[str, Any] = {
         "params": space.to_params(solution.code),
         "bounds_hold": solution.holds,
@@ -95,7 +97,10 @@ def solution_facts(
         "probability": _number(solution.probability),
         "predicted": {name: mean for name, (mean, _, _) in predicted.items()},
         "predicted_std": {name: std for name, (_, std, _) in predicted.items()},
-        "measured_rows": [row for row in measured if row is not None],
+        "measured_rows": [row for row, is_measured in rows if row is not None and is_measured],
+        "unmeasured_rows": [
+            row for row, is_measured in rows if row is not None and not is_measured
+        ],
     }
     if isinstance(space, MRSpace):
         code = solution.code
@@ -122,7 +127,8 @@ def limits_missed(
             f"{name} {math.exp(value) if name in logged else value:.4g}"
             for name, value in solution.nearest.items()
         ]
-        text += f"; no measured row satisfies them; the nearest has {', '.join(values)}"
+        remark = unmeasured_text(solution.n_unmeasured)
+        text += f"; no measured row satisfies them{remark}; the nearest has {', '.join(values)}"
     return f"{text}. The answer does not satisfy them either"
 
 
@@ -145,6 +151,7 @@ def _limit_facts(
                 "limit": f"{limit.metric}{relation}{bound:.4g}",
                 "mean": mean,
                 "beta": limit.beta,
+                "exact": limit.is_exact,
                 "logarithm": is_logged,
                 "compared": compared,
                 "satisfied": limit.satisfied,
@@ -176,18 +183,34 @@ def _improvement(
     return _number(gain)
 
 
-def _measured_row(
-    source: SearchSource, targets: Sequence[Target], code: NDArray[Any]
-) -> dict[str, Any] | None:
-    """Return the measurements of a code, with its known costs; None if it is new."""
-    rows = np.flatnonzero((source.table.codes == code).all(1))
-    return _row(source, targets, rows) if len(rows) else None
+def _table_row(
+    sources: Sequence[SearchSource], i: int, targets: Sequence[Target], code: NDArray[Any]
+) -> tuple[dict[str, Any] | None, bool]:
+    """Return the row of a code in source i with its known costs, and whether it was measured.
+
+    The row is None if the code is not in the source.
+    """
+    rows = np.flatnonzero((sources[i].table.codes == code).all(1))
+    if not len(rows):
+        return None, False
+    row = _row(sources[i], targets, rows)
+    deciding = [
+        target.metric
+        for target, decides in zip(targets, deciding_targets(targets), strict=True)
+        if decides and target.predictor == i
+    ]
+    return row, any(row["metrics"][metric] is not None for metric in deciding)
 
 
-def best_row(problem: SearchProblem, source: SearchSource) -> dict[str, Any] | None:
-    """Return a source's row of the best measured code within all limits; None if it has none."""
+def best_rows(
+    problem: SearchProblem, sources: Sequence[SearchSource]
+) -> list[dict[str, Any] | None]:
+    """Return each source's row of the best measured code within all limits, or None."""
     best = MeasuredRows.of(problem).best
-    return None if best is None else _measured_row(source, problem.targets, best.code)
+    if best is None:
+        return [None] * len(sources)
+    rows = [_table_row(sources, i, problem.targets, best.code) for i in range(len(sources))]
+    return [row if is_measured else None for row, is_measured in rows]
 
 
 def _row(source: SearchSource, targets: Sequence[Target], rows: NDArray[np.intp]) -> dict[str, Any]:

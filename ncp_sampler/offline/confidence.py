@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ncp_sampler import checks
+from ncp_sampler.defaults import BETA
 from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.offline.known_costs import with_known_costs
 from ncp_sampler.offline.problem import (
@@ -29,6 +30,7 @@ from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import FloatArray, Records
 
 BETAS = (0.0, 1.0, 2.0, 4.0, 8.0)  # coefficients that are compared by default
+_ROUNDING = 1e-9  # difference of mean scores, absolute or relative, that may be due to rounding
 MIN_ROWS = 40  # minimum number of rows, so that each half suffices for a search or an evaluator
 
 
@@ -38,7 +40,8 @@ class BetaChoice:
     """Result of ``choose_beta``.
 
     Attributes:
-        beta: The coefficient with the best held-out evaluation.
+        beta: The coefficient with the best held-out evaluation; among equally good ones, the
+            nearest to ``BETA`` (3), and the smaller of two that are equally near.
         betas: All coefficients that were compared, (k,).
         scores: Held-out utilities of the solutions, computed with a beta of 0; one row for each
             half that was searched, (2 * repeats, k).
@@ -76,7 +79,8 @@ def choose_beta(
 ) -> BetaChoice:
     """Choose the beta whose solutions score best by predictors fitted to the other half of rows.
 
-    Each repetition takes two fits per source, and two searches per beta.
+    If several betas score best, because their searches find the same codes, the one nearest to
+    ``BETA`` (3) is chosen. Each repetition takes two fits per source, and two searches per beta.
 
     Args:
         sources: Records with at least 40 rows each; one per task.
@@ -125,8 +129,7 @@ def choose_beta(
                 codes.append(find(run, strategy=strategy, seed=seed).code)
             held_out = SearchProblem(evaluator, with_beta(scaled, 0.0), records=half)
             scores.append(held_out.utility(np.array(codes)))
-    best = int(np.mean(scores, axis=0).argmax())
-    return BetaChoice(compared[best], compared, np.array(scores))
+    return BetaChoice(_best_beta(compared, np.mean(scores, axis=0)), compared, np.array(scores))
 
 
 def with_beta(targets: Sequence[Target], beta: float) -> list[Target]:
@@ -136,6 +139,16 @@ def with_beta(targets: Sequence[Target], beta: float) -> list[Target]:
         ValueError: As for ``Target``.
     """
     return [target if target.cost is not None else replace(target, beta=beta) for target in targets]
+
+
+def _best_beta(betas: Sequence[float], means: FloatArray) -> float:
+    """Return the beta with the best mean score (k,); see ``BetaChoice`` for ties.
+
+    The scores of equal codes can differ by rounding, because codes are predicted in batches.
+    """
+    tied = np.isclose(means, means.max(), rtol=_ROUNDING, atol=_ROUNDING)
+    best = (beta for beta, is_best in zip(betas, tied, strict=True) if is_best)
+    return min(best, key=lambda beta: (abs(beta - BETA), beta))
 
 
 def _halves(table: Records, rng: np.random.Generator) -> tuple[Records, Records]:

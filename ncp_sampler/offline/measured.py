@@ -10,7 +10,7 @@ Notation
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from scipy.special import ndtr
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import BestRow
 from ncp_sampler.offline.selection_bias import SelectionBias
-from ncp_sampler.propagation.targets import label
+from ncp_sampler.propagation.targets import Target, label
 from ncp_sampler.records.records import FloatArray
 from ncp_sampler.search.utilities import log_expected_improvement
 from ncp_sampler.space.search_space import code_key
@@ -35,20 +35,26 @@ _LEAST_STD = 1e-9  # smallest standard deviation of an improvement, for known co
 
 @dataclass(frozen=True)
 class MeasuredRows:
-    """Distinct codes of a problem's tables.
+    """Distinct codes of a problem's tables that were measured.
+
+    A code is measured if the tables have a value of at least one of the ``deciding_targets``. Rows
+    without such a value, such as architectures that are listed but not trained yet, are new codes.
 
     Attributes:
-        codes: Valid codes that have a value of at least one optimized metric, best first, (n, d).
-        keys: ``code_key`` of every code in the tables.
+        codes: Valid codes that were measured, best first, (n, d).
+        keys: ``code_key`` of each of these codes.
         best: Best row that satisfies the bounds; None if no row does.
         nearest: Bounded metric -> value of the row that comes closest to the bounds, if no row
             satisfies them; otherwise empty.
+        n_unmeasured: Number of codes in the tables that were not measured, but whose values of the
+            bounded metrics satisfy the bounds.
     """
 
     codes: NDArray[Any]
     keys: frozenset[bytes]
     best: BestRow | None
     nearest: Mapping[str, float]
+    n_unmeasured: int = 0
 
     @classmethod
     def none(cls, problem: SearchProblem) -> MeasuredRows:
@@ -75,9 +81,11 @@ class MeasuredRows:
                 counts[k] = np.bincount(rows, minlength=len(codes))
                 y[k] = np.bincount(rows, values[known], len(codes)) / np.maximum(counts[k], 1)
         modeled = np.array([target.cost is None for target in problem.targets])
-        improved = modeled & (problem.weights != 0)
-        asked = improved if improved.any() else modeled
-        valued = np.flatnonzero(counts[asked].any(0) | ~asked.any())
+        deciding = deciding_targets(problem.targets)
+        is_valued = counts[deciding].any(0) | ~deciding.any()
+        limited = modeled & [target.bound is not None for target in problem.targets]
+        within = (problem.violation(y) <= 0) & counts[limited].all(0)
+        valued = np.flatnonzero(is_valued)
         codes, y, counts = codes[valued], y[:, valued], counts[:, valued]
         unknown = (counts[modeled] == 0).any(0)
         if unknown.any():
@@ -100,11 +108,23 @@ class MeasuredRows:
             }
         elif len(order):
             best = _best_row(problem, codes[order[0]], y[:, order[0]], counts[:, order[0]])
-        return cls(codes[order], frozenset(at), best, nearest)
+        keys = frozenset(map(code_key, codes))
+        return cls(codes[order], keys, best, nearest, int((within & ~is_valued).sum()))
 
     def is_new(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return a mask (n,) of the codes (n, d) that are not in any table."""
+        """Return a mask (n,) of the codes (n, d) that were not measured."""
         return np.array([code_key(code) not in self.keys for code in codes], dtype=bool)
+
+
+def deciding_targets(targets: Sequence[Target]) -> NDArray[np.bool_]:
+    """Return a mask (targets,) of the metrics of which a measured row has at least one value.
+
+    They are the modeled metrics that are optimized, or all modeled metrics if none is optimized.
+    """
+    modeled = np.array([target.cost is None for target in targets])
+    free = np.array([target.bound is None and target.weight > 0 for target in targets])
+    optimized: NDArray[np.bool_] = modeled & free
+    return optimized if optimized.any() else modeled
 
 
 def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: FloatArray) -> BestRow:

@@ -40,6 +40,13 @@ Source: TypeAlias = Records | Predictor
 _UNIFORM_CODES = 1024  # number of random codes that determine scales if there are no records
 _BOUND_FACTOR = 1e3  # factor of a violation, so that bounds have priority over the other targets
 _CONSTANT = 1e-12  # relative variation below which values count as constant (rounding)
+# Failed runs are at most a quarter of the rows, and a gap separates them from the others, which is
+# more than twice as wide as the range of all better values. No metric of the full NAS-Bench-MR
+# tables has such a gap, although accuracies there extend to 40 times the distance between the
+# median and the upper quartile.
+_FAILED_SHARE = 0.25
+_GAP = 2.0
+_LEAST_BETTER = 5  # minimum number of better rows: in fewer, wide gaps are common
 
 
 @with_old_names
@@ -50,8 +57,9 @@ class SearchProblem:
         sources: Records, to which ``learn`` fits predictors, or fitted predictors; one per task.
         targets: At least one target; ``Target.predictor`` is the position of the source that has
             the metric. A target without ``scale`` gets the metric's standard deviation over the
-            records, or over random codes of the space if the source is a predictor. A target
-            without ``beta`` gets ``BETA`` (3).
+            records, or over random codes of the space if the source is a predictor. Failed runs,
+            whose values are far worse than all others, do not count. A target without ``beta`` gets
+            ``BETA`` (3).
         space: The codes' search space; None for the space of the records.
         records: For sources that are fitted predictors, the rows to which they were fitted, in the
             order of these sources. The rows provide starts, the scales of known costs, and the best
@@ -273,6 +281,10 @@ def with_scale(
 ) -> Target:
     """Return the target with a scale, by default the standard deviation of its metric.
 
+    Values of failed runs are left out. Otherwise, a single failed run among 80 can multiply the
+    scale of an accuracy by 5, so that a trade-off neglects the accuracy. The scale of a known cost
+    includes all values, because a cost is not measured and does not fail.
+
     Args:
         target: The target; if it has a scale, it is returned unchanged.
         sources: The sources. For records, the scale is the standard deviation of their values.
@@ -290,11 +302,25 @@ def with_scale(
     else:
         assert source is not None
         values = source.predict(unit)[0][:, source.names.index(target.metric)]
+    if target.cost is None:
+        values = _without_failures(target.sign * values)  # the sign does not change the scale
     size = float(np.nanmax(np.abs(values)))
     # a constant must not get a tiny scale: its huge value would hide all other targets
     if np.nanmax(values) / 2 - np.nanmin(values) / 2 <= _CONSTANT * size:
         return replace(target, scale=max(size, 1.0))
     return replace(target, scale=spread_of(values))
+
+
+def _without_failures(values: FloatArray) -> FloatArray:
+    """Return values (n,) to be maximized without NaN and without the values of failed runs."""
+    ordered = -np.sort(-values[~np.isnan(values)])
+    with np.errstate(over="ignore"):
+        gaps, ranges = ordered[:-1] - ordered[1:], ordered[:1] - ordered[:-1]
+        n_better = np.arange(1, len(ordered))
+        least = max(_LEAST_BETTER, (1 - _FAILED_SHARE) * len(ordered))
+        varies = ranges > _CONSTANT * np.abs(ordered[:1])  # a constant has no range to compare
+        ends = n_better[(n_better >= least) & varies & (gaps > _GAP * ranges)]
+    return ordered[: ends[0]] if len(ends) else ordered
 
 
 def check_sources(sources: Sequence[Source], targets: Sequence[Target]) -> None:

@@ -70,6 +70,8 @@ class LimitCheck:
             (for a lower limit) beta standard deviations.
         satisfied: "yes" if ``compared`` satisfies the limit, "only by its mean" if only ``mean``
             does, or "no".
+        is_exact: True for a known cost or a measured row; False for a prediction, even if beta is
+            0.
 
     Examples:
         >>> from ncp_sampler.offline import LimitCheck
@@ -84,6 +86,7 @@ class LimitCheck:
     beta: float
     compared: float
     satisfied: str
+    is_exact: bool = False
 
     @classmethod
     def of(
@@ -95,6 +98,7 @@ class LimitCheck:
         mean: float,
         beta: float,
         compared: float,
+        is_exact: bool = False,
     ) -> LimitCheck:
         """Return the comparison with a limit; ``satisfied`` follows from the arguments."""
         sign = 1 if direction == "maximize" else -1
@@ -103,15 +107,17 @@ class LimitCheck:
             satisfied = DEGREES[0]
         elif sign * (mean - bound) >= 0:
             satisfied = DEGREES[1]
-        return cls(metric, direction, bound, mean, beta, compared, satisfied)
+        return cls(metric, direction, bound, mean, beta, compared, satisfied, is_exact)
 
     def __str__(self) -> str:
         relation = "<=" if self.direction == "minimize" else ">="
         text = f"{self.metric}{relation}{self.bound:.4g}: {self.mean:.4g}"
+        if not self.is_exact:
+            text += " predicted"
         if self.beta:
             end, sign = ("upper", "+") if self.direction == "minimize" else ("lower", "-")
             margin = f"{sign} {self.beta:g} standard deviations"
-            text += f" predicted, {end} bound {self.compared:.4g} ({margin})"
+            text += f", {end} bound {self.compared:.4g} ({margin})"
         return f"{text}; satisfied: {self.satisfied}"
 
 
@@ -122,6 +128,11 @@ def probability_text(probability: float) -> str:
     if probability < 1 - _NEARLY_CERTAIN:
         return f"< {1 - _NEARLY_CERTAIN:.0%}"
     return f"{probability:.0%}"
+
+
+def unmeasured_text(n: int) -> str:
+    """Return a remark on n architectures in the tables without a value; empty for none."""
+    return f" ({n} in the tables satisfy them, but the optimized metric is missing)" if n else ""
 
 
 @dataclass(frozen=True)
@@ -147,6 +158,8 @@ class Solution:
         best: Best measured row that satisfies the bounds; None if there is none.
         nearest: Bounded metric -> value of the measured row that comes closest to the bounds, if
             rows are known but none satisfies the bounds; otherwise empty.
+        n_unmeasured: Number of codes in the tables that satisfy the bounds, but have no value of
+            an optimized metric. They are new codes, not measured rows.
         expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit,
             or in utility if several targets have no bound, estimated like ``probability``. NaN if
             there is no ``best``.
@@ -180,6 +193,7 @@ class Solution:
     expected_improvement: float = float("nan")
     probability: float = float("nan")
     next_trainings: tuple[Solution, ...] = field(default=(), repr=False)
+    n_unmeasured: int = 0
 
     @property
     def is_new(self) -> bool:
@@ -202,7 +216,10 @@ class Solution:
     def _comparison(self) -> str:
         if self.best is None and self.nearest:
             values = ", ".join(f"{name} {value:.5g}" for name, value in self.nearest.items())
-            return f"no measured row satisfies the limits; the nearest has {values}"
+            return (
+                f"no measured row satisfies the limits{unmeasured_text(self.n_unmeasured)}; the "
+                f"nearest has {values}"
+            )
         if self.best is None:
             return "no measured row is known"
         if not self.is_new:

@@ -91,6 +91,7 @@ class SearchRun:
             start=start,
             best=best,
             nearest=dict(self.measured.nearest),
+            n_unmeasured=self.measured.n_unmeasured,
             expected_improvement=expected,
             probability=probability,
         )
@@ -119,6 +120,7 @@ class SearchRun:
                 mean=row.metrics[name] if row is not None and measured else float(mean[k]),
                 beta=0.0 if exact else target.beta or 0.0,
                 compared=row.metrics[name] if row is not None and measured else float(values[k]),
+                is_exact=exact,
             )
             limits.append(check)
         return tuple(limits)

@@ -228,6 +228,8 @@ def _most_likely(residuals: FloatArray, std: FloatArray) -> tuple[float, float]:
     if known.sum() < MIN_ROWS // _FOLDS:
         return 1.0, float("nan")
     r, s = residuals[known], std[known]
+    if not r.any():  # a constant metric, which has no noise; its residuals have no unit
+        return 1.0, 0.0
     unit = max(float(np.sqrt(np.mean(r**2))), np.finfo(float).tiny)
     r, s = r / unit, s / unit
 

@@ -138,7 +138,9 @@ def read_tables(
     if space is None:
         guessed = named is None
         if named is None:
-            named = tuple(n for n in tables[0].head if n not in every and n not in left_out)
+            # columns of all tables, so that no table's parameter is dropped without an error
+            head = dict.fromkeys(name for table in tables for name in table.head)
+            named = tuple(n for n in head if n not in every and n not in left_out)
         if not named:
             raise ValueError(
                 f"{_paths(tables)!r} has no columns but {[*every, *left_out]}; add a column for "
@@ -318,8 +320,10 @@ def _inferred_space(
     for table in tables:
         absent = [name for name in params if name not in table.head]
         if absent:
+            owner = next(other for other in tables if absent[0] in other.head)
+            own = [name for name in absent if name in owner.head]
             raise ValueError(
-                f"{table.path!r} lacks the columns {absent} of {tables[0].path!r}; name them in "
+                f"{table.path!r} lacks the columns {own} of {owner.path!r}; name them in "
                 "ignore (--ignore), or name the columns that are parameters in params (--params)"
             )
     for name in params:

@@ -282,6 +282,71 @@ def sized_table(folder: Path) -> Path:
     return path
 
 
+def half_trained_table(folder: Path) -> Path:
+    """Depth, width and milliseconds of 50 networks; the accuracy of the deep ones is missing."""
+    path = folder / "half.csv"
+    sizes = [(d, w) for d in range(1, 11) for w in (8, 16, 32, 64, 128)]
+    lines = [f"{d},{w},{'' if d > 7 else 70 + d + w / 16},{d * w}" for d, w in sizes]
+    path.write_text("\n".join(["d,w,acc,ms", *lines]))
+    return path
+
+
+def test_rows_without_the_optimized_metric_are_not_called_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = half_trained_table(tmp_path)
+    options = ["--table", str(table), "--metrics", "acc", "--params", "d,w", "--ignore", "ms"]
+    result = answer_of(capsys, *options, "--beta", "0.5")
+    assert result["params"]["d"] > 7
+    assert result["is_new"]
+    assert result["measured_rows"] == []
+    [row] = result["unmeasured_rows"]
+    assert row["metrics"] == {"acc": None}
+    assert main(["search", *options, "--beta", "0.5", "--no-picture"]) == 0
+    text = capsys.readouterr().out
+    found = f"row {row['row']} of half.csv: acc missing"
+    assert f"this architecture is in the table, but not measured: {found}" in text
+    assert "this architecture is measured" not in text
+    assert main(["search", *options, "--n", "2", "--no-picture"]) == 0
+    assert "of half.csv: acc missing)" in capsys.readouterr().out
+
+
+def test_with_beta_0_a_limit_is_compared_with_a_predicted_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = ["--table", str(half_trained_table(tmp_path)), "--metrics", "acc", "--params", "d,w"]
+    options = [*table, "--bound", "ms>=900", "--beta", "0"]
+    result = answer_of(capsys, *options)
+    [limit] = result["limits"]
+    assert result["is_new"]
+    assert not limit["exact"]
+    assert main(["search", *options, "--no-picture"]) == 0
+    text = f"limit ms>=900: satisfied; the predicted value is {limit['mean']:.4g}"
+    assert text in capsys.readouterr().out
+
+
+def test_the_answer_of_a_part_of_the_rows_is_compared_with_this_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new code of the search may be measured in a row that the search did not learn from."""
+    table = tmp_path / "all.csv"
+    sizes = [(d, w) for d in range(1, 11) for w in (8, 16, 32, 64, 128)]
+    table.write_text("\n".join(["d,w,acc", *(f"{d},{w},{70 + d + w / 16}" for d, w in sizes)]))
+    options = ["--table", str(table), "--metrics", "acc", "--beta", "0.5", "--rows", "20"]
+    options += ["--no-refit", "--seed", "3"]
+    result = answer_of(capsys, *options)
+    assert not result["is_best_row"]
+    assert result["probability"] > 0
+    assert len(result["measured_rows"]) == 1
+    assert not result["is_new"]
+    assert result["compared_rows"] == [{"source": "all.csv", "rows": 20, "of": 50}]
+    assert main(["search", *options, "--no-picture"]) == 0
+    text = capsys.readouterr().out
+    assert "better than the best measured row among the 20 of 50 rows that were learned" in text
+    assert "best measured within the limits among the 20 of 50 rows" in text
+    assert "the answer is the best measured row" not in text
+
+
 def test_an_improvement_of_a_logged_metric_is_in_its_own_unit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

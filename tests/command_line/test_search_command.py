@@ -220,6 +220,8 @@ def test_beta_is_chosen_where_the_rows_suffice(
     [
         ("search", "--setting --table is required"),
         ("search --setting seg --lambda -1", "--lambda: -1 must be at least 0"),
+        ("search --setting seg --beta abc", "--beta: 'abc' must be auto, or a number of at least"),
+        ("search --setting seg --beta -1", "--beta: -1 must be at least 0"),
         ("search --setting seg --rows 1", "--rows: 1 must be at least 2"),
         ("search --setting seg --strategy greedy", "--strategy: invalid choice"),
         ("search --setting seg --table TABLE", "not allowed with argument --setting"),
@@ -232,6 +234,11 @@ def test_beta_is_chosen_where_the_rows_suffice(
         ("search --setting seg --picture /nowhere/a.png", "in a folder that does not exist"),
         ("search --setting seg --rows 4 --min-metric 70 --lambda 0", "nothing is left to improve"),
         ("search --setting seg --rows 4 --min-metric 7 --min-metric 8", "2 times for 1 settings"),
+        ("search --setting seg --rows 4 --front --lambda 0", "--front needs two targets without"),
+        (
+            "search --table TABLE --metrics accuracy --ignore ms --front",
+            "such as --metrics accuracy,ms:min",
+        ),
         ("search --table TABLE", "--metrics is missing"),
         ("search --table TABLE --metrics top1", "must be columns"),
         ("search --table TABLE --metrics ms --minimize depth", "must be among metrics"),

@@ -48,6 +48,19 @@ def test_a_limit_of_a_noisy_column_asks_for_a_margin() -> None:
     assert choice.beta == 4
 
 
+@pytest.mark.parametrize(("betas", "chosen"), [((8, 0, 4, 2), 2), ((0, 8), 0), ((8, 4), 4)])
+def test_among_betas_that_find_the_same_code_the_nearest_to_the_default_is_chosen(
+    betas: tuple[float, ...], chosen: float
+) -> None:
+    """The scores differ by rounding at most, which says nothing about the betas."""
+    space = SearchSpace([Integer("width", 1, 12), Integer("depth", 1, 12)])
+    codes = space.enumerate().astype(np.float64)
+    table = Records(space, codes, {"ms": codes.sum(1)})
+    choice = choose_beta(table, [Target("ms", "minimize")], betas=betas)
+    assert np.ptp(choice.scores, axis=1).max() < 1e-9
+    assert choice.beta == chosen
+
+
 def test_too_few_rows_and_no_betas() -> None:
     with pytest.raises(ValueError, match=r"sources\[0\] has 39 rows, too few to halve; give at"):
         choose_beta(records(39), trade_off())

@@ -230,6 +230,20 @@ def test_a_limit_kept_only_by_the_mean_says_so() -> None:
     )
 
 
+def test_a_prediction_is_called_so_even_without_a_margin() -> None:
+    rows = untrained(above=15)
+    limit = Target("ms", "maximize", bound=20, beta=0)
+    [predicted] = propagate_search(rows, [UP_ACCURACY, limit]).limits
+    assert (predicted.beta, predicted.is_exact) == (0, False)
+    assert str(predicted).endswith(f"{predicted.mean:.4g} predicted; satisfied: yes")
+    codes = NETWORKS.sample(30, 0)
+    known = Records(NETWORKS, codes, {"accuracy": accuracy(codes)})
+    small = Target("work", "minimize", bound=600, cost=work)
+    [exact] = propagate_search(known, [UP_ACCURACY, small]).limits
+    assert exact.is_exact
+    assert str(exact) == f"work<=600: {exact.mean:.4g}; satisfied: yes"
+
+
 def test_rows_within_a_limit_come_before_all_others_where_a_cost_spans_decades() -> None:
     """The penalty of a violation is relative to the spread of the cost, which is huge."""
     space = SearchSpace([Integer("a", 1, 8), Integer("b", 1, 8), Categorical("c", ("x", "y"))])
@@ -312,6 +326,40 @@ def test_a_row_whose_limited_metric_is_missing_needs_the_margin_of_a_new_code() 
         assert "(predicted)" in str(best)
     else:
         assert measured[code_key(best.code)] <= 10
+
+
+def untrained(*, above: float) -> Records:
+    """Return all networks with their latency, and the accuracy of those up to a latency."""
+    codes = NETWORKS.enumerate().astype(np.float64)
+    ms = work(codes) / 50
+    known = np.where(ms <= above, accuracy(codes), np.nan)
+    return Records(NETWORKS, codes, {"accuracy": known, "ms": ms})
+
+
+def test_architectures_that_are_listed_but_not_trained_are_new() -> None:
+    """They were never recommended, although the table had no value of their accuracy."""
+    rows = untrained(above=15)
+    solution = propagate_search(rows, [replace(UP_ACCURACY, beta=0.5)])
+    listed = {code_key(code): row for row, code in enumerate(rows.codes)}
+    assert solution.is_new
+    assert np.isnan(rows.values("accuracy")[listed[code_key(solution.code)]])
+    codes = np.stack([trained.code for trained in propagate_answers(rows, [UP_ACCURACY], n=3)])
+    assert np.isnan(rows.values("accuracy")[[listed[code_key(code)] for code in codes]]).all()
+    # all latencies are known, so that each architecture is measured if the latency is optimized
+    assert propagate_answers(rows, [UP_ACCURACY, Target("ms", "minimize")], n=3) == []
+
+
+def test_rows_that_satisfy_the_limits_but_are_not_trained_are_counted() -> None:
+    rows = untrained(above=15)
+    slow = Target("ms", "maximize", bound=20)
+    solution = propagate_search(rows, [UP_ACCURACY, slow])
+    n = int((rows.values("ms") >= 20).sum())
+    assert n > 1
+    assert solution.n_unmeasured == n
+    assert solution.note.startswith(
+        f"no measured row satisfies the limits ({n} in the tables satisfy them, but the optimized "
+        "metric is missing); the nearest has ms 14.56"
+    )
 
 
 def test_a_limit_that_only_predictions_satisfy_is_shown_with_its_margin() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ncp_sampler import Integer, SearchSpace
 from ncp_sampler.command_line.search_options import add_search
@@ -287,6 +288,60 @@ def test_failed_architectures_do_not_decide_on_the_scale() -> None:
         rows, [Target("score", bound=20.0, beta=0)]
     )  # a bound is about all values
     np.testing.assert_allclose(bounded.values(codes)[0], plain)
+
+
+NETWORKS = SearchSpace([Integer("width", 16, 128, step=8), Integer("depth", 2, 12)])
+
+
+def networks(failed: float | None = None, *, rows: int = 1) -> Records:
+    """Return 80 networks with their accuracy and latency, of which some rows may have failed."""
+    codes = NETWORKS.sample(80, 0).astype(np.float64)
+    width, depth = codes.T
+    accuracy = 95 - 100 / width - 12 / depth + np.random.default_rng(0).normal(0, 0.1, 80)
+    if failed is not None:
+        accuracy[:rows] = failed
+    return Records(NETWORKS, codes, {"accuracy": accuracy, "ms": width * depth / 40})
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+def test_failed_runs_do_not_reverse_a_trade_off(rows: int) -> None:
+    """At chance level, they multiplied the scale of the accuracy, and the smallest network won."""
+    small = Target("ms", "minimize", weight=0.5)
+    whole, failed = networks(), networks(10.0, rows=rows)
+    answers = [propagate_search(table, [Target("accuracy"), small]) for table in (whole, failed)]
+    ms = [answer.predictions["ms"] for answer in answers]
+    assert min(ms) > 10 > 5 * whole.values("ms").min()
+    assert ms[0] == pytest.approx(ms[1], rel=0.1)
+
+
+@pytest.mark.parametrize(("sign", "direction"), [(1, "maximize"), (-1, "minimize")])
+def test_the_scale_leaves_out_failed_runs_alone(sign: int, direction: str) -> None:
+    def scale(accuracy: NDArray[np.float64]) -> float:
+        table = replace(networks(), metrics={"score": sign * accuracy})
+        target = SearchProblem(table, [Target("score", direction)]).targets[0]
+        assert target.scale is not None
+        return target.scale
+
+    whole, failed = networks().values("accuracy"), networks(10.0).values("accuracy")
+    assert scale(whole) == pytest.approx(whole.std())
+    assert scale(failed) == pytest.approx(whole[1:].std())
+    for counted in (
+        networks(75.0).values("accuracy"),  # poor, but close to the others
+        networks(200.0).values("accuracy"),  # far better than the others
+        networks(10.0, rows=30).values("accuracy"),  # too many for failed runs
+        np.repeat([90.0, 10.0], [70, 10]),  # without a range, no gap is wide
+    ):
+        assert scale(counted) == pytest.approx(counted.std())
+
+
+def test_a_diverged_run_does_not_decide_on_the_improvement() -> None:
+    loss = 1 - networks().values("accuracy") / 100
+    diverged = np.where(np.arange(80) == 0, 1e12, loss)
+    for values in (loss, diverged):
+        table = replace(networks(), metrics={"loss": values})
+        answer = propagate_search(table, [Target("loss", "minimize")])
+        gains = [trained.expected_improvement for trained in answer.next_trainings]
+        assert 0 <= max(gains, default=answer.expected_improvement) < 0.01
 
 
 def area(params: Mapping[str, Any]) -> float:

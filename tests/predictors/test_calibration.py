@@ -62,6 +62,17 @@ def test_the_gradient_is_scaled_by_the_factor() -> None:
     torch.testing.assert_close(own, inner * model.factor[0])
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_constant_metric_has_no_noise() -> None:
+    """Its residuals are 0, so that no ratio of them to the deviations is computed."""
+    model = Calibrated(GaussianProcess()).fit(X, {"constant": np.full(len(X), 3.0)})
+    assert model.factor[0] == 1
+    assert model.noise[0] == 0
+    mean, std = model.predict(NEW)
+    np.testing.assert_allclose(mean, 3.0)
+    assert np.isfinite(std).all()
+
+
 def test_few_rows_leave_the_noise_unknown() -> None:
     model = Calibrated(GaussianProcess()).fit(X[:39], {"a": Y[:39]})
     assert np.isnan(model.noise).all()
