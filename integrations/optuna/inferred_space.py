@@ -78,7 +78,6 @@ class Ranges:
                 current[name] = newest
         return current
 
-
     def absent(self) -> set[str]:
         """Return the parameters that none of the latest 20 trials of the study has.
 

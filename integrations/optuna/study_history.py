@@ -206,9 +206,9 @@ class SpaceHistory:
         new = self.cursor.finished(trials)
         others = {trial.number for trial in new if self._has_other_params(trial)}
         self._others.extend(t.number in others for t in new if not conversion.has_failed(t))
-        self.optimizer.deterministic_objective = (
-            self._options["deterministic_objective"] and 2 * sum(self._others) <= len(self._others)
-        )
+        self.optimizer.deterministic_objective = self._options[
+            "deterministic_objective"
+        ] and 2 * sum(self._others) <= len(self._others)
         rows = [(trial, *row) for trial in new if (row := self._row(trial)) is not None]
         if not rows:
             return
