@@ -213,7 +213,13 @@ class SpaceHistory:
         if not rows:
             return
         self.numbers += [trial.number for trial, _, _ in rows]
-        lacking = [self.missing(trial.params) if self.inferred else [] for trial, _, _ in rows]
+        # a trial that ended early might have suggested more
+        lacking = [
+            self.missing(trial.params)
+            if self.inferred and trial.state == TrialState.COMPLETE
+            else []
+            for trial, _, _ in rows
+        ]
         self.codes.update(
             code
             for (trial, _, code), names in zip(rows, lacking, strict=True)

@@ -110,3 +110,19 @@ def test_an_added_trial_with_another_type_fails_no_trial(
     )
     study.optimize(lambda trial: trial.suggest_float("rate", 1e-5, 1, log=True), n_trials=5)
     assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
+
+
+def test_a_trial_that_failed_early_does_not_exclude_the_rest_of_the_space() -> None:
+    """Both values of a fail once before b is suggested; the other codes are proposed later."""
+
+    def objective(trial: Trial) -> float:
+        a = trial.suggest_int("a", 0, 1)
+        if trial.number in (4, 5, 6, 7):
+            raise ValueError("out of memory")
+        return a + trial.suggest_int("b", 0, 9) / 10
+
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=4))
+    study.optimize(objective, n_trials=24, catch=ValueError)
+    complete = study.get_trials(states=[TrialState.COMPLETE])
+    assert len({tuple(trial.params.items()) for trial in complete}) >= 18
+    assert study.best_value == 0
