@@ -46,6 +46,7 @@ class Ranges:
         self._recent: dict[str, list[tuple[int, BaseDistribution]]] = {}  # with trial numbers
         self._hulls: dict[tuple[str, type, bool], _Number] = {}
         self._numbers: list[int] = []  # of the latest trials of the study itself
+        self.first: dict[str, int] = {}  # parameter -> number of the first trial that has it
 
     def read(self, number: int, distributions: Mapping[str, BaseDistribution]) -> None:
         """Add the distributions of a trial with its number, or -1 for a trial of another study."""
@@ -53,6 +54,7 @@ class Ranges:
             insort(self._numbers, number)
             del self._numbers[:-_ABSENT]
         for name, distribution in distributions.items():
+            self.first[name] = min(number, self.first.get(name, number))
             recent = self._recent.setdefault(name, [])
             insort(recent, (number, distribution), key=lambda pair: pair[0])
             del recent[:-_RECENT]

@@ -204,7 +204,11 @@ class NCPSampler(BaseSampler):
             params = proposing.propose(study, trial, trials, space_history, pins)
             # Optuna raises an error for a relative value if the trial suggests the parameter with
             # another type, as after `add_trial`; `sample_independent` uses the claim if it fits
-            known = search_space if self._space is not None else history.suggested
+            known = {
+                name
+                for name, distribution in search_space.items()
+                if self._space is not None or history.is_suggested(name, distribution)
+            }
             self._studies[_key(study)] = history
         return {name: params[name] for name in search_space if name in params and name in known}
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 import logging
 import reprlib
 import weakref
-from collections import deque
-from collections.abc import Sequence
+from bisect import insort
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    check_distribution_compatibility,
+)
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -53,7 +57,7 @@ class StudyHistory:
         self._storage: weakref.ref[BaseStorage] | None = weakref.ref(study._storage)
         self.spaces: list[SpaceHistory] = []  # the most recently used is the last
         self._warned: set[str] = set()
-        self.suggested: set[str] = set()  # parameters that trials of this sampler have suggested
+        self.suggested: dict[str, BaseDistribution] = {}  # of trials that this sampler proposed
         self._ranges = Ranges()
         self._conditions = Conditions()
         self._cursor = _Cursor()
@@ -91,9 +95,20 @@ class StudyHistory:
         current = self._ranges.current()
         searchable = {n: dist for n, dist in current.items() if conversion.is_searchable(n, dist)}
         absent = self._ranges.absent() & searchable.keys()
-        if absent:  # a conditional parameter may return
-            absent -= {condition.name for condition in self._conditions.among(searchable)}
+        conditions = self._conditions.among(searchable) if absent else ()
+        while returning := {c.name for c in conditions if c.parent not in absent} & absent:
+            absent -= returning  # a conditional parameter may return with its parent
         return {name: dist for name, dist in searchable.items() if name not in absent}
+
+    def is_suggested(self, name: str, distribution: BaseDistribution) -> bool:
+        """Return True if trials of this sampler suggest a parameter with this type."""
+        if name not in self.suggested:
+            return False
+        try:
+            check_distribution_compatibility(self.suggested[name], distribution)
+        except ValueError:
+            return False
+        return True
 
     def of_space(
         self, study: Study, distributions: Distributions, space: SearchSpace | None
@@ -113,7 +128,7 @@ class StudyHistory:
             space = space or conversion.to_searched_space(distributions, conditions)
             history = SpaceHistory(
                 study, space, distributions, conditions, self._options, self._goals, inferred,
-                self._warned,
+                self._ranges.first, self._warned,
             )  # fmt: skip
         others = [known for known in self.spaces if known.distributions != distributions]
         self.spaces = [*others, history][-_MAX_SPACES:]
@@ -142,7 +157,7 @@ class StudyHistory:
     def _infer(self, trial: FrozenTrial, number: int) -> None:
         if self._space is None and not conversion.has_failed(trial):
             self._ranges.read(number, trial.distributions)
-            if conversion.REASONS_KEY in trial.system_attrs:
+            if number >= 0 and conversion.REASONS_KEY in trial.system_attrs:
                 self.suggested.update(trial.distributions)
             if trial.state == TrialState.COMPLETE:
                 self._conditions.read(trial)
@@ -167,9 +182,11 @@ class SpaceHistory:
         options: Options,
         goals: Goals,
         inferred: bool,
+        first: Mapping[str, int],
         warned: set[str],
     ) -> None:
         self.space, self.distributions, self._warned = space, distributions, warned
+        self._first = first  # parameter -> number of the first trial that has it
         self.conditions, self.inferred = conditions, inferred
         self._single = {dim.name for dim in space.dimensions if n_values(dim) == 1}
         plain = SearchSpace(space.dimensions)  # without conditions, so all parameters exist
@@ -194,7 +211,8 @@ class SpaceHistory:
         self.numbers: list[int] = []  # numbers of the observed trials, in order of observation
         self.codes: set[Code] = set()  # codes of complete and pruned trials
         self.cursor = _Cursor()
-        self._others: deque[bool] = deque(maxlen=_RECENT)  # True for trials with other parameters
+        # numbers of the latest trials, and True for those with parameters outside the space
+        self._others: list[tuple[int, bool]] = []
 
     def reseed(self) -> None:
         """Make further proposals independent of the seed."""
@@ -205,21 +223,18 @@ class SpaceHistory:
         """Report all trials that have finished since the last call of ``read`` to the optimizer."""
         new = self.cursor.finished(trials)
         others = {trial.number for trial in new if self._has_other_params(trial)}
-        self._others.extend(t.number in others for t in new if not conversion.has_failed(t))
-        self.optimizer.deterministic_objective = self._options[
-            "deterministic_objective"
-        ] and 2 * sum(self._others) <= len(self._others)
+        for trial in new:  # sorted by number, because processes read trials in different orders
+            if not conversion.has_failed(trial):
+                insort(self._others, (trial.number, trial.number in others))
+        del self._others[:-_RECENT]
+        n_others = sum(has_others for _, has_others in self._others)
+        deterministic = self._options["deterministic_objective"]
+        self.optimizer.deterministic_objective = deterministic and 2 * n_others <= len(self._others)
         rows = [(trial, *row) for trial in new if (row := self._row(trial)) is not None]
         if not rows:
             return
         self.numbers += [trial.number for trial, _, _ in rows]
-        # a trial that ended early might have suggested more
-        lacking = [
-            self.missing(trial.params)
-            if self.inferred and trial.state == TrialState.COMPLETE
-            else []
-            for trial, _, _ in rows
-        ]
+        lacking = [self._lacking(trial) for trial, _, _ in rows]
         self.codes.update(
             code
             for (trial, _, code), names in zip(rows, lacking, strict=True)
@@ -271,6 +286,16 @@ class SpaceHistory:
         return not conversion.has_failed(trial) and any(
             name not in own and not dist.single() for name, dist in trial.distributions.items()
         )
+
+    def _lacking(self, trial: FrozenTrial) -> list[str]:
+        """Return parameters that a trial with the same other params would lack, too.
+
+        A trial that ended early might have suggested more. A trial before the first one that has a
+        parameter may be older than the parameter.
+        """
+        if not self.inferred or trial.state != TrialState.COMPLETE:
+            return []
+        return [n for n in self.missing(trial.params) if self._first.get(n, -1) < trial.number]
 
     def _row(self, trial: FrozenTrial) -> tuple[Params, Code | None] | None:
         """Return the params and the code of a finished trial; None if the trial does not fit.

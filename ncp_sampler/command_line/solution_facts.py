@@ -194,12 +194,15 @@ def _table_row(
     if not len(rows):
         return None, False
     row = _row(sources[i], targets, rows)
-    deciding = [
-        target.metric
+    own = [
+        (target.metric, decides)
         for target, decides in zip(targets, deciding_targets(targets), strict=True)
-        if decides and target.predictor == i
+        if target.cost is None and target.predictor == i
     ]
-    return row, any(row["metrics"][metric] is not None for metric in deciding)
+    # if no metric of this source is optimized, its other metrics decide
+    deciding = [metric for metric, decides in own if decides] or [metric for metric, _ in own]
+    known = [row["metrics"][metric] is not None for metric in deciding]
+    return row, any(known) or not known
 
 
 def best_rows(

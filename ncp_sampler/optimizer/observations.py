@@ -47,6 +47,9 @@ class _Columns(NamedTuple):
     complete: NDArray[np.bool_]  # (n,)
 
 
+_MAX_PARTS = 32  # number of masks of columns that are compared; each takes time at every proposal
+
+
 class _Indexed:
     """Codes of the first trials, for the exclusion of known codes.
 
@@ -60,15 +63,16 @@ class _Indexed:
         self.count = 0
         self.codes: set[bytes] = set()
         self.parts: dict[bytes, tuple[NDArray[np.bool_], set[bytes]]] = {}
+        self.max_parts = _MAX_PARTS
 
     def add(self, trials: Sequence[_Trial]) -> None:
         for trial in trials:
             if not trial.exact:
                 continue
-            if trial.placeholders is None:
+            had = None if trial.placeholders is None else ~trial.placeholders
+            if had is None or not had.any() or not self._has_room(had):
                 self.codes.add(code_key(trial.code))
             else:
-                had = ~trial.placeholders
                 _, keys = self.parts.setdefault(had.tobytes(), (had, set()))
                 keys.add(code_key(trial.code[had]))
         self.count += len(trials)
@@ -77,8 +81,17 @@ class _Indexed:
         """Return a mask of the codes (n, d) that agree with a trial in all columns it had."""
         known = np.zeros(len(codes), dtype=bool)
         for had, keys in self.parts.values():
-            known |= np.array([code_key(code) in keys for code in codes[:, had]], dtype=bool)
+            left = np.flatnonzero(~known)
+            known[left] = [code_key(code) in keys for code in codes[np.ix_(left, had)]]
         return known
+
+    def forget_parts(self) -> bool:
+        """Compare whole codes only from now on; return True if that is a change."""
+        had_parts, self.parts, self.max_parts = bool(self.parts), {}, 0
+        return had_parts
+
+    def _has_room(self, had: NDArray[np.bool_]) -> bool:
+        return had.tobytes() in self.parts or len(self.parts) < self.max_parts
 
 
 class Observations:
@@ -150,6 +163,16 @@ class Observations:
             return np.asarray(over | np.array(known, dtype=bool) | indexed.in_part(codes))
 
         return excluded
+
+    def forget_parts(self) -> bool:
+        """Stop excluding codes that agree with a trial only in the columns it had.
+
+        If this excludes every code, these columns do not decide which parameters a trial has.
+
+        Returns:
+            True if any code was excluded for this reason.
+        """
+        return self._indexed.forget_parts()
 
     def in_startup(self, n_startup: int) -> bool:
         """Return True as long as quasi-random trials should be proposed.
@@ -312,6 +335,9 @@ class Observations:
             masks = lacking and [
                 None if mask is None else np.array(mask, dtype=bool) for mask in lacking
             ]
+            wrong = [m for m in masks or () if m is not None and m.shape != np.shape(codes)[1:]]
+            if wrong:
+                raise ValueError(f"placeholders have {wrong[0].shape} columns, not those of codes")
             space = self._objectives.space
             space.to_params(np.array(codes))  # ``round`` would move a code that is not valid
             self.add(

@@ -366,6 +366,8 @@ class Proposer:
         maximum = maximizer.maximize(best, self._rng)
         if maximum is None and branch is not None:  # no code is left there
             return self._propose(waiting, given, [*without, branch])
+        if maximum is None and self._observations.forget_parts():
+            return self._propose(waiting, given, without)
         if maximum is None:
             return self._untried(pinned, excluded, waiting), UNTRIED
         numbers = positions[rows] - self._transfer.n_joined

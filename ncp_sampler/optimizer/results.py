@@ -84,6 +84,8 @@ def placeholder_columns(
         raise ValueError(f"placeholders has {len(given)} entries for {n} trials; give one each")
     columns: list[NDArray[np.bool_] | None] = []
     for own in given:
+        if isinstance(own, str):
+            raise checks.refusal("placeholders", own, "be names of parameters, such as [['width']]")
         mask = np.zeros(len(space.columns), dtype=bool)
         for name in own:
             mask[space.column_slice(checks.one_of("placeholders", name, list(space.names)))] = True

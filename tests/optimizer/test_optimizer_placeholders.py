@@ -42,6 +42,7 @@ def test_the_objective_may_turn_out_not_to_be_deterministic() -> None:
     optimizer.deterministic_objective = False
     (params,) = optimizer.ask()
     assert params["a"] == 0
+    assert optimizer.reasons[0]["how"] == "search"
 
 
 def test_wrong_arguments() -> None:
@@ -49,6 +50,8 @@ def test_wrong_arguments() -> None:
     params, loss = [{"a": 0, "b": 0}], [{"loss": 1.0}]
     with pytest.raises(ValueError, match="placeholders='c' must be one of"):
         optimizer.tell(params, loss, placeholders=[["c"]])
+    with pytest.raises(ValueError, match="placeholders='b' must be names of parameters"):
+        optimizer.tell(params, loss, placeholders=["b"])
     with pytest.raises(ValueError, match="placeholders has 2 entries for 1 trials"):
         optimizer.tell(params, loss, placeholders=[[], []])
     with pytest.raises(ValueError, match="exact has 2 flags for 1 trials"):
@@ -56,3 +59,23 @@ def test_wrong_arguments() -> None:
     with pytest.raises(ValueError, match="exact=1 must be"):
         optimizer.tell(params, loss, exact=1)  # type: ignore[arg-type]
     assert optimizer.n_observations == 0
+
+
+def test_placeholders_that_would_exclude_everything_are_forgotten() -> None:
+    """Every a was tried without b, and yet b exists: whether it does depends on something else."""
+    optimizer = new_optimizer()
+    trials = [{"a": a, "b": 0} for a in range(4)]
+    losses = [{"loss": float(trial["a"])} for trial in trials]
+    optimizer.tell(trials, losses, placeholders=[["b"]] * 4)
+    (params,) = optimizer.ask()
+    assert params == {"a": 0, "b": 1}
+    assert optimizer.reasons[0]["how"] == "search"
+
+
+def test_a_state_with_placeholders_of_other_columns_is_refused() -> None:
+    optimizer = new_optimizer()
+    optimizer.tell({"a": 0, "b": 0}, {"loss": 1.0})
+    state = optimizer.state_dict()
+    state["observations"]["placeholders"] = [[True]]
+    with pytest.raises(ValueError, match="placeholders have"):
+        new_optimizer().load_state_dict(state)

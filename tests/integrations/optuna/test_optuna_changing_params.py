@@ -92,6 +92,18 @@ def test_an_additional_parameter_of_a_source_is_ignored() -> None:
     assert study.sampler.infer_relative_search_space(study, study.trials[-1]).keys() == {"a", "b"}
 
 
+def test_a_trial_of_another_type_that_is_added_later_fails_no_trial() -> None:
+    study = optuna.create_study(sampler=NCPSampler(seed=0))
+    for _ in range(2):
+        study.optimize(lambda trial: trial.suggest_float("rate", 1e-5, 1, log=True), n_trials=4)
+        study.add_trial(
+            optuna.create_trial(
+                params={"rate": 2}, distributions={"rate": IntDistribution(1, 5)}, value=1.0
+            )
+        )
+    assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
+
+
 @pytest.mark.parametrize(
     ("value", "distribution"),
     [
@@ -126,3 +138,40 @@ def test_a_trial_that_failed_early_does_not_exclude_the_rest_of_the_space() -> N
     complete = study.get_trials(states=[TrialState.COMPLETE])
     assert len({tuple(trial.params.items()) for trial in complete}) >= 18
     assert study.best_value == 0
+
+
+def test_a_parameter_that_is_added_later_is_searched_for_all_other_values() -> None:
+    """The earlier trials lack it, because the objective had no such parameter yet."""
+
+    def objective(trial: Trial) -> float:
+        layers = trial.suggest_int("layers", 1, 3)
+        if trial.number < 8:
+            return 2.0 + layers
+        return layers + (trial.suggest_float("dropout", 0, 1) - 0.3) ** 2
+
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=5))
+    study.optimize(objective, n_trials=30)
+    assert study.best_params["layers"] == 1
+    assert study.best_value == pytest.approx(1, abs=1e-4)
+
+
+def test_a_trial_without_parameters_does_not_exclude_everything() -> None:
+    def objective(trial: Trial) -> float:
+        return 2000.0 if trial.number == 3 else bowl(trial)
+
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=5))
+    study.optimize(objective, n_trials=25)
+    assert repeated(study) == 0
+    assert study.best_value < 5
+
+
+def test_a_parent_and_its_child_that_were_removed_are_not_searched_any_more() -> None:
+    def objective(trial: Trial) -> float:
+        value = (trial.suggest_float("x", 0, 1) - 0.3) ** 2
+        if trial.number < 12 and trial.suggest_categorical("c", ["a", "b"]) == "a":
+            value += trial.suggest_float("p", 0, 1)
+        return value
+
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=100))
+    study.optimize(objective, n_trials=32)
+    assert study.sampler.infer_relative_search_space(study, study.trials[-1]).keys() == {"x"}
