@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
+from ncp_sampler.optimizer.known_codes import KnownCodes
 from ncp_sampler.optimizer.saved_names import saved_metrics, saved_names
 from ncp_sampler.predictors.predictor import State
 from ncp_sampler.predictors.transforms import LARGEST
@@ -47,53 +48,6 @@ class _Columns(NamedTuple):
     complete: NDArray[np.bool_]  # (n,)
 
 
-_MAX_PARTS = 32  # number of masks of columns that are compared; each takes time at every proposal
-
-
-class _Indexed:
-    """Codes of the first trials, for the exclusion of known codes.
-
-    Attributes:
-        count: Number of these trials.
-        codes: Keys of their codes.
-        parts: Key of a mask of columns -> the mask (d,), and keys of codes in these columns.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.codes: set[bytes] = set()
-        self.parts: dict[bytes, tuple[NDArray[np.bool_], set[bytes]]] = {}
-        self.max_parts = _MAX_PARTS
-
-    def add(self, trials: Sequence[_Trial]) -> None:
-        for trial in trials:
-            if not trial.exact:
-                continue
-            had = None if trial.placeholders is None else ~trial.placeholders
-            if had is None or not had.any() or not self._has_room(had):
-                self.codes.add(code_key(trial.code))
-            else:
-                _, keys = self.parts.setdefault(had.tobytes(), (had, set()))
-                keys.add(code_key(trial.code[had]))
-        self.count += len(trials)
-
-    def in_part(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return a mask of the codes (n, d) that agree with a trial in all columns it had."""
-        known = np.zeros(len(codes), dtype=bool)
-        for had, keys in self.parts.values():
-            left = np.flatnonzero(~known)
-            known[left] = [code_key(code) in keys for code in codes[np.ix_(left, had)]]
-        return known
-
-    def forget_parts(self) -> bool:
-        """Compare whole codes only from now on; return True if that is a change."""
-        had_parts, self.parts, self.max_parts = bool(self.parts), {}, 0
-        return had_parts
-
-    def _has_room(self, had: NDArray[np.bool_]) -> bool:
-        return had.tobytes() in self.parts or len(self.parts) < self.max_parts
-
-
 class Observations:
     """Trials of one search, in the order in which they were reported.
 
@@ -108,7 +62,7 @@ class Observations:
         self._objectives = objectives
         self._trials: list[_Trial] = []
         self._made: _Columns | None = None
-        self._indexed = _Indexed()
+        self._known = KnownCodes()
         self._searched: tuple[int, bool] = (
             0,
             False,
@@ -147,9 +101,11 @@ class Observations:
             repeats: True if observed and pending codes may be proposed again.
             retries: True if codes that failed once and never succeeded may be proposed again.
         """
-        indexed = self._indexed
-        indexed.add(self._trials[indexed.count :])
-        observed = indexed.codes
+        known_codes = self._known
+        for trial in self._trials[known_codes.count :]:
+            known_codes.add(
+                code_key(trial.code), trial.code, exact=trial.exact, placeholders=trial.placeholders
+            )
         waiting = {code_key(code) for code in pending}
         once = {key for key, n in self.failures().items() if n == 1} if retries else set()
         limits = self._objectives.limits
@@ -159,8 +115,10 @@ class Observations:
             if repeats:
                 return over
             keys = map(code_key, codes)
-            known = [key in waiting or (key in observed and key not in once) for key in keys]
-            return np.asarray(over | np.array(known, dtype=bool) | indexed.in_part(codes))
+            known = [
+                key in waiting or (key in known_codes.codes and key not in once) for key in keys
+            ]
+            return np.asarray(over | np.array(known, dtype=bool) | known_codes.in_part(codes))
 
         return excluded
 
@@ -172,7 +130,7 @@ class Observations:
         Returns:
             True if any code was excluded for this reason.
         """
-        return self._indexed.forget_parts()
+        return self._known.forget_parts()
 
     def in_startup(self, n_startup: int) -> bool:
         """Return True as long as quasi-random trials should be proposed.
@@ -237,7 +195,7 @@ class Observations:
         if replace is None:
             self._trials += trials
         else:
-            self._made, self._indexed, self._searched = None, _Indexed(), (0, False)
+            self._made, self._known, self._searched = None, KnownCodes(), (0, False)
             (self._trials[replace],) = trials
 
     def after(self, earlier: Observations) -> Observations:
