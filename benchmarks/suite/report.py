@@ -41,11 +41,12 @@ def write_report(studies: Sequence[Study], path: Path) -> str:
     parts = [
         f"""# Samplers by class of problem
 
-Made by `python -m benchmarks.suite`. Each sampler is at its defaults, but for the seed and, where
-the values have noise, for GPSampler and NCP being told so; NCP is given the space of architectures
-and leaves all others to the trials. Of a problem and seed, the samplers are ranked by what they
-have found (ties averaged), among those that ran on both. In brackets: 95 % interval of the average
-rank, problems drawn with all their seeds. Python {platform.python_version()}, {versions}.
+Made by `python -m benchmarks.suite`. Each sampler has its default settings, except for the
+seed and, if the values have noise, an argument of GPSampler and NCP that says so. NCP receives the
+space of architectures; all other spaces are inferred from the trials. The samplers that ran on a
+problem with a seed are ranked by the best value they found (ties averaged). In brackets: 95 %
+interval of the average rank, from a bootstrap of the problems with all their seeds.
+Python {platform.python_version()}, {versions}.
 """
     ]
     parts += [_ranks(studies, family) for family in FAMILIES if _of(studies, family)]

@@ -61,7 +61,8 @@ def checked_flags(name: str, flags: Any, n: int) -> list[bool]:
     Raises:
         ValueError: A flag is not a bool, or their number is not n.
     """
-    given = list(flags) if isinstance(flags, Sequence) else [flags] * n
+    several = isinstance(flags, Sequence) and not isinstance(flags, str)
+    given = list(flags) if several else [flags] * n
     if len(given) != n:
         raise ValueError(
             f"{name} has {len(given)} flags for {n} trials; give one each, or one flag"

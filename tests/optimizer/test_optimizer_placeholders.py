@@ -56,6 +56,8 @@ def test_wrong_arguments() -> None:
         optimizer.tell(params, loss, placeholders=[[], []])
     with pytest.raises(ValueError, match="exact has 2 flags for 1 trials"):
         optimizer.tell(params, loss, exact=[True, False])
+    with pytest.raises(ValueError, match="exact='yes' must be True or False"):
+        optimizer.tell(params, loss, exact="yes")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="exact=1 must be"):
         optimizer.tell(params, loss, exact=1)  # type: ignore[arg-type]
     assert optimizer.n_observations == 0
