@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.predictors.predictor import FloatArray
-from ncp_sampler.propagation.ascent import ascend
+from ncp_sampler.propagation.ascent import Adam, ascend
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.acquisition import Acquisition
 from ncp_sampler.search.trust_region import TrustRegion
 from ncp_sampler.space.columns import unique_codes
-from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.space.dimensions import Categorical
+from ncp_sampler.space.search_space import SearchSpace, code_key
 
 Excluded: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True to exclude
 
@@ -29,6 +31,7 @@ _ITERATIONS = 12  # number of steps; twice as many, from 48 starts, find nothing
 _PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # fraction of columns; std relative to the region
 _CHANGED = 20  # mean number of columns in which a random code of the region differs from its center
 _CLIMBS, _CLIMB_WIDTH = 2, 3  # numbers of rounds of hill climbing, and of codes per round
+_MOST_CLIMBS = 50  # maximum number of rounds if there are categories
 _EXHAUSTIVE = 2048  # maximum size of a space that is evaluated exhaustively
 
 
@@ -92,16 +95,7 @@ class Maximizer:
             codes = self._allowed(self._valid(self.space.enumerate()))
             return _best(codes, self._values(codes), [])
         start = self._starts(best, rng)
-        edited = ascend(
-            self.acquisition.value_and_gradient,
-            start,
-            space=self.space,
-            strategy=self.strategy,
-            iterations=_ITERATIONS,
-            free=np.isnan(self.pinned).astype(np.float64),
-            low=self.region.low,
-            high=self.region.high,
-        )
+        edited = self._ascended(start)
         ends, began = self.space.denormalize(edited), self.space.denormalize(start)
         if self.project is not None:
             ends = self.project(ends)
@@ -111,18 +105,71 @@ class Maximizer:
         trail = [(self._valid(began), valid)]
         codes = self._allowed(valid)
         values = self._values(codes)
-        for _ in range(_CLIMBS):
-            centers = codes[np.argsort(-values)[:_CLIMB_WIDTH]]
+        codes, values = self._climbed(codes, values, start, trail)
+        return _best(codes, values, trail)
+
+    def _ascended(self, start: FloatArray) -> FloatArray:
+        """Return unit codes (s, d) edited along the gradient of the acquisition function."""
+        free = np.isnan(self.pinned)
+        if isinstance(self.strategy, Adam) and not (free & ~self._categorical).any():
+            return start  # the steps of Adam add up to a third of the range: no category changes
+        return ascend(
+            self.acquisition.value_and_gradient,
+            start,
+            space=self.space,
+            strategy=self.strategy,
+            iterations=_ITERATIONS,
+            free=free.astype(np.float64),
+            low=self.region.low,
+            high=self.region.high,
+        )
+
+    def _climbed(
+        self,
+        codes: NDArray[Any],
+        values: FloatArray,
+        start: FloatArray,
+        trail: list[tuple[NDArray[Any], NDArray[Any]]],
+    ) -> tuple[NDArray[Any], FloatArray]:
+        """Return codes and values, and those of all codes evaluated by hill climbing.
+
+        Numbers take at most two steps, because the gradient has already led to an optimum. Single
+        changes of a category continue until the best codes no longer improve.
+        """
+        categorical = self._categorical
+        evaluated = {code_key(code) for code in codes}
+        climbed: set[bytes] = set()
+        for i in range(_MOST_CLIMBS if categorical.any() else _CLIMBS):
+            centers = codes[np.argsort(-values, kind="stable")[:_CLIMB_WIDTH]]
             if not len(codes):  # all are excluded; search around the best start
                 centers = self.space.round(self.space.denormalize(start[:1]))
-            steps = [self._valid(self.space.neighbors(code)) for code in centers]
-            for center, near in zip(centers, steps, strict=True):
+            steps = []
+            for center in centers:
+                if code_key(center) in climbed:
+                    continue
+                climbed.add(code_key(center))
+                near = self._valid(self.space.neighbors(center))
+                if i >= _CLIMBS:
+                    near = near[(near != center)[:, categorical].any(axis=1)]
                 trail.append((np.broadcast_to(self._valid(center), near.shape), near))
+                steps.append(near)
+            if not steps:
+                break
             near = self._allowed(np.concatenate(steps))
-            # each code is evaluated once, because rounding errors depend on the size of a batch
+            near = near[np.array([code_key(code) not in evaluated for code in near], dtype=bool)]
+            evaluated.update(map(code_key, near))
             codes = np.concatenate([codes, near])
             values = np.concatenate([values, self._values(near)])
-        return _best(codes, values, trail)
+        return codes, values
+
+    @cached_property
+    def _categorical(self) -> NDArray[np.bool_]:
+        """Mask of the columns of categoricals, (d,)."""
+        mask = np.zeros(len(self.pinned), dtype=bool)
+        for dim in self.space.dimensions:
+            if isinstance(dim, Categorical):
+                mask[self.space.column_slice(dim.name)] = True
+        return mask
 
     def _valid(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Return the nearest valid codes with the pinned columns, in the same shape."""
