@@ -77,8 +77,9 @@ class NCPOptimizer:
             at least 1; at most three are used with a source of another task.
         strategy: "continuous" edits all columns along the gradient (``Adam()``), "winner_takes_all"
             edits one column per step (paper, section 3.1); or a strategy object with its own
-            settings. In a space of at most 2,048 codes, the acquisition function is evaluated for
-            all codes instead.
+            settings. The steps of ``Adam()`` are too short to change a category; the hill climbing
+            that follows changes categories. In a space of at most 2,048 codes, the acquisition
+            function is evaluated for all codes instead.
         deterministic_objective: True if a code always gives the same metrics. In that case, no code
             is proposed twice while untried codes are left.
         device: Device of a named ensemble; a predictor object has its own device.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,7 +32,7 @@ _ITERATIONS = 12  # number of steps; twice as many, from 48 starts, find nothing
 _PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # fraction of columns; std relative to the region
 _CHANGED = 20  # mean number of columns in which a random code of the region differs from its center
 _CLIMBS, _CLIMB_WIDTH = 2, 3  # numbers of rounds of hill climbing, and of codes per round
-_MOST_CLIMBS = 50  # maximum number of rounds if there are categories
+_MOST_CHANGED = 5000  # maximum number of codes in further rounds, which only change categories
 _EXHAUSTIVE = 2048  # maximum size of a space that is evaluated exhaustively
 
 
@@ -111,8 +112,8 @@ class Maximizer:
     def _ascended(self, start: FloatArray) -> FloatArray:
         """Return unit codes (s, d) edited along the gradient of the acquisition function."""
         free = np.isnan(self.pinned)
-        if isinstance(self.strategy, Adam) and not (free & ~self._categorical).any():
-            return start  # the steps of Adam add up to a third of the range: no category changes
+        if self.strategy == Adam() and not (free & ~self._categorical).any():
+            return start  # all steps together are a third of the range, which changes no category
         return ascend(
             self.acquisition.value_and_gradient,
             start,
@@ -131,30 +132,32 @@ class Maximizer:
         start: FloatArray,
         trail: list[tuple[NDArray[Any], NDArray[Any]]],
     ) -> tuple[NDArray[Any], FloatArray]:
-        """Return codes and values, and those of all codes evaluated by hill climbing.
+        """Extend codes (n, d) and values (n,) by those that hill climbing evaluates.
 
-        Numbers take at most two steps, because the gradient has already led to an optimum. Single
-        changes of a category continue until the best codes no longer improve.
+        Two rounds take single steps of all parameters. Further rounds change one category at a
+        time, until the best codes do not improve, or too many codes were evaluated. Numbers need no
+        further rounds, because the ascent has moved them.
         """
-        categorical = self._categorical
         evaluated = {code_key(code) for code in codes}
         climbed: set[bytes] = set()
-        for i in range(_MOST_CLIMBS if categorical.any() else _CLIMBS):
+        n_changed = 0
+        for i in count():
             centers = codes[np.argsort(-values, kind="stable")[:_CLIMB_WIDTH]]
             if not len(codes):  # all are excluded; search around the best start
                 centers = self.space.round(self.space.denormalize(start[:1]))
-            steps = []
-            for center in centers:
-                if code_key(center) in climbed:
-                    continue
-                climbed.add(code_key(center))
-                near = self._valid(self.space.neighbors(center))
-                if i >= _CLIMBS:
-                    near = near[(near != center)[:, categorical].any(axis=1)]
-                trail.append((np.broadcast_to(self._valid(center), near.shape), near))
-                steps.append(near)
-            if not steps:
+            new = [center for center in centers if code_key(center) not in climbed]
+            climbed.update(map(code_key, new))
+            steps = [self._valid(self.space.neighbors(center)) for center in new]
+            if i >= _CLIMBS:
+                steps = [
+                    near[(near != center)[:, self._categorical].any(axis=1)]
+                    for center, near in zip(new, steps, strict=True)
+                ]
+                n_changed += sum(map(len, steps))
+            if not any(map(len, steps)) or n_changed > _MOST_CHANGED:
                 break
+            for center, near in zip(new, steps, strict=True):
+                trail.append((np.broadcast_to(self._valid(center), near.shape), near))
             near = self._allowed(np.concatenate(steps))
             near = near[np.array([code_key(code) not in evaluated for code in near], dtype=bool)]
             evaluated.update(map(code_key, near))
