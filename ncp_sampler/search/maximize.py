@@ -111,8 +111,7 @@ class Maximizer:
 
     def _ascended(self, start: FloatArray) -> FloatArray:
         """Return unit codes (s, d) edited along the gradient of the acquisition function."""
-        free = np.isnan(self.pinned)
-        if self.strategy == Adam() and not (free & ~self._categorical).any():
+        if self.strategy == Adam() and self._only_categories:
             return start  # all steps together are a third of the range, which changes no category
         return ascend(
             self.acquisition.value_and_gradient,
@@ -120,7 +119,7 @@ class Maximizer:
             space=self.space,
             strategy=self.strategy,
             iterations=_ITERATIONS,
-            free=free.astype(np.float64),
+            free=np.isnan(self.pinned).astype(np.float64),
             low=self.region.low,
             high=self.region.high,
         )
@@ -145,6 +144,9 @@ class Maximizer:
             centers = codes[np.argsort(-values, kind="stable")[:_CLIMB_WIDTH]]
             if not len(codes):  # all are excluded; search around the best start
                 centers = self.space.round(self.space.denormalize(start[:1]))
+            if i == 0 and self._only_categories:  # the best codes known are excluded, and not moved
+                known = self._valid(self.space.denormalize(start[:_CLIMB_WIDTH]))
+                centers = unique_codes(np.concatenate([centers, known]))
             new = [center for center in centers if code_key(center) not in climbed]
             climbed.update(map(code_key, new))
             steps = [self._valid(self.space.neighbors(center)) for center in new]
@@ -164,6 +166,11 @@ class Maximizer:
             codes = np.concatenate([codes, near])
             values = np.concatenate([values, self._values(near)])
         return codes, values
+
+    @property
+    def _only_categories(self) -> bool:
+        """True if every free parameter is a categorical."""
+        return not (np.isnan(self.pinned) & ~self._categorical).any()
 
     @cached_property
     def _categorical(self) -> NDArray[np.bool_]:
