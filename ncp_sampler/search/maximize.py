@@ -23,7 +23,7 @@ from ncp_sampler.search.acquisition import Acquisition
 from ncp_sampler.search.trust_region import TrustRegion
 from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.dimensions import Categorical
-from ncp_sampler.space.search_space import SearchSpace, code_key
+from ncp_sampler.space.search_space import SearchSpace
 
 Excluded: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True to exclude
 
@@ -33,6 +33,7 @@ _PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # fraction of columns; std relative 
 _CHANGED = 20  # mean number of columns in which a random code of the region differs from its center
 _CLIMBS, _CLIMB_WIDTH = 2, 3  # numbers of rounds of hill climbing, and of codes per round
 _MOST_CHANGED = 5000  # maximum number of codes in further rounds, which only change categories
+_SHORT_STEPS = Adam()  # a strategy whose steps are too short to change a category
 _EXHAUSTIVE = 2048  # maximum size of a space that is evaluated exhaustively
 
 
@@ -111,7 +112,7 @@ class Maximizer:
 
     def _ascended(self, start: FloatArray) -> FloatArray:
         """Return unit codes (s, d) edited along the gradient of the acquisition function."""
-        if self.strategy == Adam() and self._only_categories:
+        if self.strategy == _SHORT_STEPS and self._only_categories:
             return start  # all steps together are a third of the range, which changes no category
         return ascend(
             self.acquisition.value_and_gradient,
@@ -137,7 +138,7 @@ class Maximizer:
         time, until the best codes do not improve, or too many codes were evaluated. Numbers need no
         further rounds, because the ascent has moved them.
         """
-        evaluated = {code_key(code) for code in codes}
+        evaluated = {code.tobytes() for code in codes}
         climbed: set[bytes] = set()
         n_changed = 0
         for i in count():
@@ -147,8 +148,8 @@ class Maximizer:
             if i == 0 and self._only_categories:  # the best codes known are excluded, and not moved
                 known = self._valid(self.space.denormalize(start[:_CLIMB_WIDTH]))
                 centers = unique_codes(np.concatenate([centers, known]))
-            new = [center for center in centers if code_key(center) not in climbed]
-            climbed.update(map(code_key, new))
+            new = [center for center in centers if center.tobytes() not in climbed]
+            climbed.update(center.tobytes() for center in new)
             steps = [self._valid(self.space.neighbors(center)) for center in new]
             if i >= _CLIMBS:
                 steps = [
@@ -161,8 +162,8 @@ class Maximizer:
             for center, near in zip(new, steps, strict=True):
                 trail.append((np.broadcast_to(self._valid(center), near.shape), near))
             near = self._allowed(np.concatenate(steps))
-            near = near[np.array([code_key(code) not in evaluated for code in near], dtype=bool)]
-            evaluated.update(map(code_key, near))
+            near = near[np.array([code.tobytes() not in evaluated for code in near], dtype=bool)]
+            evaluated.update(code.tobytes() for code in near)
             codes = np.concatenate([codes, near])
             values = np.concatenate([values, self._values(near)])
         return codes, values

@@ -53,18 +53,17 @@ def test_digits_are_learnt_to_nine_tenths() -> None:
 
 def test_best_epoch_is_kept() -> None:
     """A learning rate that ruins the network after a good epoch: the weights are those before."""
-    problem = digits_problem(limit=300, epochs=6)
-    rates = iter([3e-3] * 3 * 9 + [30.0] * 3 * 9)
+    problem = digits_problem(limit=1000, epochs=4)
 
     class Ruinous(Recipe):
         def rate(self, p: float) -> float:
-            return next(rates, 0.0)
+            return super().rate(p) if p < 0.5 else 30.0
 
-    recipe = Ruinous(**{**vars(problem.recipe), "optimizer": "sgd", "clip_norm": 1.0})
+    recipe = Ruinous(**vars(problem.recipe))
     model = problem.build(CODE)
     trained = run(problem, model, recipe=recipe)
-    assert trained.epoch <= 4
-    assert trained.epochs[-1].metric < trained.metric
+    assert trained.epoch <= 3
+    assert trained.epochs[-1].metric < trained.metric - 20
     assert trained.metric == max(epoch.metric for epoch in trained.epochs)
     assert evaluate(model, problem.val, task=CLASSIFICATION) == trained.metric
 
