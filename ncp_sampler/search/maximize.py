@@ -162,6 +162,7 @@ class Maximizer:
             for center, near in zip(new, steps, strict=True):
                 trail.append((np.broadcast_to(self._valid(center), near.shape), near))
             near = self._allowed(np.concatenate(steps))
+            # each code is evaluated once, because rounding errors depend on the size of a batch
             near = near[np.array([code.tobytes() not in evaluated for code in near], dtype=bool)]
             evaluated.update(code.tobytes() for code in near)
             codes = np.concatenate([codes, near])
